@@ -1,8 +1,8 @@
 //! The history of a run from independent records: the callers of `orch delegate`, the store, the event stream, and the
-//! agents' programs. PURE: no clock, no file, no Redis.
+//! agents' programs. Pure: no clock, no file, no Redis.
 //!
-//! [`check`] reports where the records contradict each other or a promise. Each promise is an [`Invariant`]: a name and
-//! a function; [`INVARIANTS`] lists all of them. A violation names the invariant, its subject, and the facts.
+//! [`check`] reports contradictions between the records, and broken promises. Each promise is an [`Invariant`]: a name
+//! and a function; [`INVARIANTS`] lists all of them. A violation names the invariant, its subject, and the facts.
 //!
 //! A history may be taken after all work has ended or during work (`unsettled`), and completely or with its oldest
 //! events dropped (`trimmed`). Records of a Redis that lost data afterwards prove nothing: after an event

@@ -1,4 +1,4 @@
-//! Injects the faults, each into a target drawn among the existing ones.
+//! Injects the faults, each into a random target.
 
 use std::time::{Duration, Instant};
 

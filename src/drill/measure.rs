@@ -1,4 +1,4 @@
-//! The recovery times after faults, computed from the event stream. PURE.
+//! The recovery times after faults, computed from the event stream. Pure.
 //!
 //! A task's backoff is not counted, because it is configured and not caused by orch.
 

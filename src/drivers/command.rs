@@ -1,5 +1,4 @@
-//! `command`: any program. The prompt is its standard input, or stands where a word says `{prompt}` or
-//! `{prompt_file}`.
+//! `command`: any program. The prompt is its standard input, or replaces a word with `{prompt}` or `{prompt_file}`.
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 

@@ -1,4 +1,4 @@
-//! What a role says about its program: the keys, their values, and the part of a role that a driver sees.
+//! The options of a role for its program: the keys, their values, and the part of a role that a driver sees.
 
 use std::{fmt, path::Path};
 

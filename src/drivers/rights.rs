@@ -1,4 +1,4 @@
-//! How far a program may run commands without asking: the part of a role's rights that only its driver can tell.
+//! Which commands a program may run without asking: the part of a role's rights that only its driver knows.
 
 use std::cmp::Ordering;
 

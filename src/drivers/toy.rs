@@ -1,5 +1,5 @@
-//! `toy`: a driver as it is added, kept by a test (`tests::toy`). Its program is a script that the test writes. The stream has
-//! the shape of claude's.
+//! `toy`: a minimal driver that shows how one is added, and that a test uses (`tests::toy`). Its program is a script
+//! that the test writes. The stream has the shape of claude's.
 
 use std::ffi::OsString;
 

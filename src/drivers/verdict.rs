@@ -1,4 +1,4 @@
-//! How a program ended, and what that means.
+//! The end of a program, and the verdict on it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `bin/`: the folder through which agents find `orch`. It comes first on their PATH, so it holds that one link and nothing
-//! else: any other file in it would take the place of a program of its name for every agent.
+//! `bin/`: the folder through which agents find `orch`. It comes first on their PATH, so it contains only that link:
+//! any other file in it would shadow the program of the same name for every agent.
 
 use std::{fs, io, path::Path};
 

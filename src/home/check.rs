@@ -1,4 +1,5 @@
-//! Whether the state folder is safe: ours alone, without links, in a place where nobody can exchange it.
+//! Checks that the state folder is safe: it belongs to us alone, has no links, and is in a place where no other user
+//! can replace it.
 
 use std::{
     fs, io,

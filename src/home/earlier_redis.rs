@@ -1,5 +1,5 @@
-//! Which Redis the state folder was used with. Tasks stay in the server in which they were accepted, and what runners have
-//! recorded in the folder belongs to that server.
+//! Records with which Redis the state folder was used. Tasks stay in the server that accepted them, and the records of
+//! runners in the folder belong to that server.
 
 use std::fs;
 

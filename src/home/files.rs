@@ -1,9 +1,9 @@
 //! Opens files in folders that programs can write to: attempts' folders, scratch folders, a master's folder.
 //!
-//! What a program has put there is hostile input. A link could lead anywhere, a pipe would block, a device would never
-//! end, a second name for a file could be that of a user's own. So a file is opened below its fixed folder (`runs`,
-//! `scratch`, `agents`) without following any link, without waiting, and only if it is a regular file with one name; and
-//! what is read is bounded.
+//! Files that a program has put there are hostile input. A link could lead anywhere, a pipe would block, a device
+//! would never end, a hard link could be a file of the user. So a file is opened below its fixed folder (`runs`,
+//! `scratch`, `agents`) without following links, without waiting, and only if it is a regular file with one name; and
+//! reads are bounded.
 
 use std::{
     fs::{File, OpenOptions},

@@ -1,8 +1,8 @@
 //! The supervisor's lock: who owns the state folder.
 //!
-//! It is two locks of one process. That of the file `supervisor.lock` names its owner; that of the folder itself stays when
-//! the file is removed, so that no second supervisor can start beside the first. Both are held in every pid namespace that
-//! shares the folder: a lock whose owner cannot be seen is still held.
+//! One process holds two locks. The lock of the file `supervisor.lock` names its owner; that of the folder itself
+//! remains when the file is removed, so that no second supervisor can start next to the first. Both are held in every
+//! pid namespace that shares the folder: a lock whose owner cannot be seen is still held.
 
 use std::{io, path::PathBuf};
 

@@ -1,5 +1,5 @@
-//! Whether a state folder is that of the project for which it is used. Every verb asks ([`Home::check_owner`]); a supervisor
-//! records it under its lock ([`Home::claim`]).
+//! Checks that a state folder belongs to the project for which it is used. Every verb checks ([`Home::check_owner`]);
+//! a supervisor records the owner under its lock ([`Home::claim`]).
 
 use std::{
     fs,

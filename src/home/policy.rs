@@ -1,7 +1,7 @@
-//! The configuration that the supervisor has loaded, for its runners: what their programs ask for is judged by it, and an
+//! The configuration that the supervisor has loaded, for its runners: it decides what their programs may do, and an
 //! agent that was started with an earlier one ends when it is idle.
 //!
-//! Nothing secret is in it. It is replaced as a whole, so a reader finds the old one or the new one.
+//! It contains no secret. It is replaced as a whole, so a reader finds either the old or the new one.
 
 use std::{
     fs::{self, File},

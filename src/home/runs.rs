@@ -1,4 +1,4 @@
-//! The folders of attempts together: how much space they take, and which of them are removed to stay within a bound.
+//! Measures the space that the folders of attempts take together, and removes the oldest to stay within a limit.
 
 use std::{
     collections::HashSet,

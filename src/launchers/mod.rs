@@ -1,4 +1,4 @@
-//! Where an agent's program runs.
+//! Launchers start an agent's program in a place: directly, or in a sandbox.
 //!
 //! A driver says *what* is started ([`Start`]); a [`Launcher`] says *where*: it makes the program's files, builds the
 //! command that starts it there, and ends what the program has left behind. The runner does the rest in the same way for
@@ -6,7 +6,7 @@
 //!
 //! [`Direct`] runs the program as the runner's own child, with the rights of the user. [`Bwrap`] runs it in a sandbox.
 //!
-//! Whether a program can be started at all is [`preflight`]'s to say.
+//! [`preflight`] checks whether a program can be started at all.
 //!
 //! To add a launcher: a file here with a type that implements [`Launcher`], and a line in [`of`].
 

@@ -1,7 +1,7 @@
-//! Whether an agent of a role could do anything at all, as far as that can be known without starting one.
+//! Checks whether an agent of a role could work, as far as that can be known without starting one.
 //!
-//! What is missing here is no task's fault. So the supervisor starts no agent of such a role, and looks again: its tasks wait
-//! instead of failing one after the other.
+//! If something is missing here, no task is to blame. So the supervisor starts no agent of such a role, and checks
+//! again later: its tasks wait instead of failing one after the other.
 
 use std::{env::split_paths, ffi::OsStr, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! Programs on a search path, and what is said where one is missing.
+//! Finds programs on a search path, and reports missing ones.
 
 use std::{
     env::split_paths,

@@ -1,7 +1,7 @@
-//! Settings that a program reads only from a file of its user, such as which MCP servers there are.
+//! Settings that a program reads only from a file of its user, such as its list of MCP servers.
 //!
-//! The user's file is never changed. In a sandbox, the program has a copy with these settings in it. Without one, it gets
-//! another home folder: links to everything that it has in the real one, and the copy.
+//! The user's file is never changed. In a sandbox, the program gets a copy with these settings added. Without one, it
+//! gets another home folder: links to everything in the real one, and the copy.
 
 use std::{fs, io, os::unix::fs::symlink, path::Path};
 

@@ -1,4 +1,4 @@
-//! Arguments of tools: how they are parsed, and their schemas.
+//! Parses the arguments of tools, and describes their schemas.
 
 use std::{borrow::Cow, str::FromStr, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Hints for a model: commands for which there is a tool are named as that tool, and the others are for the user.
+//! Hints for a model: a command that has a tool is replaced by that tool, and the others are for the user.
 
 use crate::{error::Error, model::tool::Tool};
 

@@ -1,7 +1,8 @@
-//! The lines of the client, before the SDK reads them: what is no message is answered here and left out.
+//! Reads the lines of the client before the SDK does: a line that is no valid message is answered here and not passed
+//! on.
 //!
-//! The SDK ignores a line that is no JSON, answers one that is no message without its id, and reads a line of any length; a
-//! client that waits for the answer would wait for ever.
+//! The SDK ignores a line that is not JSON, answers one that is not a message without its id, and reads lines of any
+//! length; a client that waits for the answer would wait for ever.
 
 use rmcp::{
     ErrorData,

@@ -1,17 +1,17 @@
 //! `orch mcp`: the verbs as tools of the Model Context Protocol, for agent programs. It serves one client on standard input
 //! and output until the client closes them.
 //!
-//! A surface like the command line: a tool (`tools`, one file for each small group) turns its arguments into a request to
-//! `ops` and the answer into a short text and the same as JSON; `resources` shows what is recorded. Who calls
-//! is derived ([`crate::ops::Identity`]), and `ops` enforces what that caller may do.
+//! A surface like the command line: a tool (`tools`, one file for each small group) turns its arguments into a request
+//! to `ops`, and the answer into a short text and JSON; `resources` shows what is recorded. The caller is derived
+//! ([`crate::ops::Identity`]), and `ops` enforces what it may do.
 //!
 //! **Errors.** An error of `ops` is a tool's result (`isError`) with the hint: the model reads it and can correct its call.
 //! Protocol errors are for mistakes in the protocol, such as a tool that does not exist.
 //!
-//! **End.** When the client goes away, waits are cancelled, other calls get half a second, and the process ends. Nothing is
-//! undone by that: an accepted task goes on.
+//! **End.** When the client disconnects, waits are cancelled, other calls get half a second, and the process ends.
+//! This undoes nothing: an accepted task continues.
 //!
-//! Not here: message framing, versions of the protocol, cancellation by id. That is the SDK's (`rmcp`).
+//! Not here: message framing, versions of the protocol, cancellation by id. The SDK (`rmcp`) handles these.
 
 mod args;
 mod hint;

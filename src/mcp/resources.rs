@@ -1,4 +1,5 @@
-//! What is recorded, as resources that a client and its user read: `orch://status`, `orch://tasks/{id}`, `orch://tasks/{id}/log`.
+//! What is recorded, as resources for a client and its user: `orch://status`, `orch://tasks/{id}`,
+//! `orch://tasks/{id}/log`.
 
 use rmcp::{
     ErrorData,

@@ -1,5 +1,5 @@
-//! The two pipes to the client, the detection that it has gone, and the answer to a line that is no message ([`Lines`]), which
-//! goes out between the SDK's own messages.
+//! The two pipes to the client: detects that the client has gone, and sends the answer to an invalid line ([`Lines`])
+//! between the SDK's own messages.
 
 use std::{
     fs::{File, OpenOptions},

@@ -1,4 +1,4 @@
-//! Which build of orch this is.
+//! The build of this orch: its version and commit.
 
 /// The release.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

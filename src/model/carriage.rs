@@ -1,5 +1,5 @@
-//! Carriage returns. A program that draws its progress writes the same line again and again; a terminal shows the last of
-//! these frames, and so does everything that orch keeps of an output as text. A carriage return before a line feed belongs
+//! Carriage returns. A program that draws its progress overwrites the same line repeatedly; a terminal shows only the
+//! last of these frames, and so does all output that orch keeps as text. A carriage return before a line feed belongs
 //! to the end of the line.
 
 /// Collects bytes of which each line contains only what stands after its last carriage return.

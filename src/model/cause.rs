@@ -1,4 +1,4 @@
-//! Why an attempt ended, which decides what happens to its task next.
+//! The cause of the end of an attempt, which decides what happens to its task next.
 
 use super::words;
 

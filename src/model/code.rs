@@ -1,4 +1,4 @@
-//! A code of any of the vocabularies, where one place shows several: events, errors, answers in JSON.
+//! A code from any of the vocabularies, for places that show several: events, errors, answers in JSON.
 
 use std::{borrow::Cow, fmt};
 

@@ -1,5 +1,4 @@
-//! An edge from a task to one that starts after it: under which end of the first the second starts, and what becomes of it
-//! otherwise.
+//! An edge between two tasks: which end of the first lets the second start, and what happens to the second otherwise.
 
 use serde::{Deserialize, Serialize};
 

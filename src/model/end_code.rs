@@ -1,4 +1,4 @@
-//! Why an attempt or an agent ended, in one word: finer than the [`Cause`](super::cause::Cause), which decides what
+//! The end of an attempt or an agent as a code, finer than the [`Cause`](super::cause::Cause), which decides what
 //! comes next.
 
 use super::{evidence::Rule, words};

@@ -1,4 +1,4 @@
-//! A delegation that a person has to approve, because it gives away a right that the delegating role lacks.
+//! A delegation that a person has to approve, because it passes on a right that the delegating role lacks.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What events report, as words; the state that a transition leads to is part of its word.
+//! The kinds of events as words; the word of a transition contains the state to which it leads.
 
 use super::{agent::AgentState, task::TaskState, words};
 

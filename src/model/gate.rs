@@ -1,4 +1,4 @@
-//! Why a task or a role does not start now: the codes of the reasons, each with its sentence elsewhere.
+//! The codes of the reasons for which a task or a role does not start now. Their sentences are in `admission`.
 
 use super::words;
 

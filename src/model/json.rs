@@ -1,5 +1,5 @@
-//! Writes foreign JSON so that it can be read back. Readers reject values that are nested too deeply, and a task whose
-//! record cannot be read could not end.
+//! Writes foreign JSON so that it can be read back. Readers reject deeply nested values, and a task whose record
+//! cannot be read could not end.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Which places of the network a role's programs may reach.
+//! The destinations that a role's programs may reach.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! What the store refuses, as codes. A script that refuses has changed nothing.
+//! The refusals of the store, as codes. A script that refuses has changed nothing.
 
 use super::words;
 

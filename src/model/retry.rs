@@ -1,4 +1,4 @@
-//! How long a task waits before it is tried again: exponential backoff.
+//! Computes how long a task waits before it is retried: exponential backoff.
 //!
 //! A role's [`RetryPolicy`] becomes a table of [`Delays`] when a task is delegated, and that table is stored with the
 //! task. The transition that ends an attempt (`retry_delay` in `store/lua/prelude/retry.lua`) picks the entry and adds

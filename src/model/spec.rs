@@ -1,4 +1,4 @@
-//! The terms on which a task was delegated.
+//! The terms with which a task was delegated.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Messages about a word that is not known: the word that was probably meant, and the word itself in a form that is safe
-//! to show.
+//! Messages about an unknown word: the word that was probably meant, and the word itself in a form that is safe to
+//! show.
 
 /// Longer words get no suggestion.
 const LONGEST: usize = 64;

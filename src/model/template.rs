@@ -1,4 +1,4 @@
-//! A role's own form of what its agents get for a task (`prompt_template` in sessions.toml).
+//! A role's own template for the prompt of its agents (`prompt_template` in sessions.toml).
 
 use super::suggest::{nearest, printable};
 

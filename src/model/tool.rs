@@ -1,4 +1,5 @@
-//! The tools of `orch mcp`, and who may use each without asking: one table, which the drivers and the MCP server share.
+//! The tools of `orch mcp`, and which of them each caller may use without asking: one table for the drivers and the
+//! MCP server.
 
 use super::words;
 

@@ -1,4 +1,4 @@
-//! What keeps an agent's program from going on: a person whom it asks, or a service that does not answer.
+//! What an agent's program waits for: a person, or a service that does not answer.
 
 use std::fmt::{self, Display, Formatter};
 

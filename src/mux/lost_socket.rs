@@ -1,5 +1,5 @@
-//! A tmux server whose socket was removed: it runs on with all sessions, and nobody reaches it. On SIGUSR1 it makes its
-//! socket again (tmux(1), "If the socket is accidentally removed").
+//! Recovers a tmux server whose socket was removed: it continues to run with all sessions, but cannot be reached. On
+//! SIGUSR1 it creates its socket again (tmux(1), "If the socket is accidentally removed").
 
 use std::{
     fs, io,

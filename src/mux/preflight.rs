@@ -1,5 +1,5 @@
-//! Whether sessions can live in a tmux server: looked at before the first one is opened, because some settings end every
-//! session of the server, the user's own included.
+//! Checks whether sessions can exist in a tmux server, before the first one is opened, because some settings end every
+//! session of the server, including the user's own.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 

@@ -1,9 +1,9 @@
-//! What the status line of a session of ours says instead of the user's own: that its program waits for a person. The line
-//! has its place already, so that the size of the pane does not change, and nothing is typed into it.
+//! Replaces the status line of a session of ours while its program waits for a person. The line exists anyway, so the
+//! size of the pane does not change, and nothing is typed into it.
 //!
-//! The text is written by agents. It never is part of a format, in which `#(...)` would be a command: it is the value of
-//! a user option, which the format of the line names. It reaches tmux on standard input, because every local user can
-//! read the arguments of a process.
+//! The text is written by agents. It is never part of a format, in which `#(...)` would be a command: it is the value
+//! of a user option, which the format of the line names. It reaches tmux on standard input, because every local user
+//! can read the arguments of a process.
 
 use tmux_interface::IfShell;
 

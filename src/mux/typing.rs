@@ -1,4 +1,4 @@
-//! Reads a pane and types into it: only into the own pane of a session of ours, and only one line at a time.
+//! Reads a pane and types into it: only into the pane of a session of ours, and only one line at a time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

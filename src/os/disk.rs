@@ -1,4 +1,4 @@
-//! The space on a disk.
+//! The free space on a disk.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Which folder a folder is, whatever its path.
+//! The identity of a folder, independent of its path.
 
 use std::{
     fs::{self, Metadata},

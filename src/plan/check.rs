@@ -1,4 +1,4 @@
-//! What is wrong with a plan as a whole.
+//! Checks a plan as a whole.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! `{{...}}` in the texts of a plan. What is inserted is data: it is never read again for further `{{...}}`.
+//! `{{...}}` in the texts of a plan. Inserted text is data: it is not searched for further `{{...}}`.
 //!
 //! `{{plan.name}}`, `{{plan.text}}` and `{{vars.NAME}}` are inserted when the plan is submitted. `{{results.KEY.text}}`
 //! becomes `{{results.ID.text}}` then, with the id of that task, and is inserted when the attempt starts.

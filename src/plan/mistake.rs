@@ -1,4 +1,4 @@
-//! What is wrong with a plan, each mistake with its place.
+//! The mistakes of a plan, each with its place.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! The critical path of a plan, and how long it takes: the longest way through its tasks, and a simulation of who runs when
-//! with as many agents per role as there may be.
+//! The critical path of a plan, and how long the plan takes: the longest path through its tasks, and a simulation of
+//! which task runs when, with as many agents per role as there may be.
 
 use std::{
     cmp::{Ordering, Reverse},

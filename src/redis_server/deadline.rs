@@ -1,4 +1,4 @@
-//! The deadline for a server's start: it moves on as long as the server makes progress.
+//! The deadline for a server's start, which moves as long as the server makes progress.
 
 use std::time::Duration;
 

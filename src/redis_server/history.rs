@@ -1,8 +1,8 @@
-//! Reads what a stopped private server has recorded: a server on a copy of its append-only file.
+//! Reads the records of a stopped private server, with a server on a copy of its append-only file.
 //!
-//! The copy is in a folder of its own that only this user can open, and so is the server's socket: no other user finds it, and
-//! the files of the private server are only read. The server ends with the process that has opened it, whatever ends that
-//! ([`History::hide`] removes the folder while the server still serves).
+//! The copy is in a folder of its own that only this user can open, and so is the server's socket: no other user finds
+//! it, and the files of the private server are only read. The server ends when the process that opened it ends, for
+//! whatever reason ([`History::hide`] removes the folder while the server still serves).
 
 use std::{
     env, fs, io,

@@ -1,9 +1,8 @@
 //! The lock of the server's folder: two servers on one append-only file would destroy it.
 //!
-//! It is a flock(2) whose descriptor the server process itself inherits, so it is held exactly as long as a server
-//! lives: also when the supervisor that started it was killed, and not a moment longer. The file's content is the
-//! server's pid, written by that process before it becomes the server: there is no instant in which the lock is held
-//! by a server whose pid is not there to read.
+//! It is a flock(2) whose descriptor the server process itself inherits, so it is held exactly as long as a server is
+//! alive: even if the supervisor that started it was killed, and not a moment longer. The file contains the server's
+//! pid, which that process writes before it becomes the server: while a server holds the lock, its pid can be read.
 
 use std::{
     fs::{File, OpenOptions},

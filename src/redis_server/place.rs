@@ -1,4 +1,4 @@
-//! Whether what a running server needs on the disk is still there.
+//! Checks whether the files that a running server needs are still on the disk.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Identifies the process that listens on a socket before anything is sent to it.
 //!
-//! Not the client library: the answering process is taken from the kernel (the socket's peer), also when nothing is
-//! answered at all, and a server that is still loading or was stopped is a result here, not an error.
+//! This does not use the client library: the kernel names the answering process (the socket's peer), even if the
+//! server does not answer at all, and a server that is still loading or was stopped is a result here, not an error.
 
 use std::{io, path::Path, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The server as a process: what `os` knows of it, in this room's words.
+//! The server as a process, in the terms of this module.
 
 use nix::sys::signal::Signal;
 

@@ -1,4 +1,5 @@
-//! Which program is the server: redis-server, valkey-server, or Debian's redis-check-rdb, which is the same program.
+//! Finds the program of the server: redis-server, valkey-server, or Debian's redis-check-rdb, which is the same
+//! program. Checks that its version is new enough.
 
 use std::{
     env,

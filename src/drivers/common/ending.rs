@@ -1,4 +1,5 @@
-//! Reads the end of a program by what it reported while it ran, by the same rules for every program with a transcript.
+//! Derives the verdict on a program from what it reported while it ran, by the same rules for every program with a
+//! transcript.
 
 use super::{
     conversation::{CUT, Conversation},

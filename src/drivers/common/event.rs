@@ -1,4 +1,4 @@
-//! What an agent program reports while it works, in one form for all programs.
+//! Events that an agent program reports while it works, in one form for all programs.
 
 use std::time::Duration;
 

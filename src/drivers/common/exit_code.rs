@@ -1,4 +1,5 @@
-//! Reads the end of a program by its exit code and its result file: the contract of a program without a transcript.
+//! Derives the verdict on a program from its exit code and its result file: the contract of a program without a
+//! transcript.
 //!
 //! Exit codes: 0 success, 65 permanent, 75 transient, 77 needs a person, any other code transient; a signal means lost.
 

@@ -1,7 +1,8 @@
-//! How an agent program logs in to its service: with a key from the environment, or with a login that its user has stored.
+//! Finds out how an agent program logs in to its service: with a key from the environment, or with a login that its
+//! user has stored.
 //!
-//! Only what says how is read, and no secret is returned. Measured with claude 2.1.328 (`.credentials.json`), codex 0.169.0
-//! (`auth.json`) and gemini 0.61.0 (`oauth_creds.json`, `settings.json`).
+//! Only the method is read, and no secret is returned. Measured with claude 2.1.328 (`.credentials.json`), codex
+//! 0.169.0 (`auth.json`) and gemini 0.61.0 (`oauth_creds.json`, `settings.json`).
 
 use serde_json::Value;
 

@@ -1,5 +1,4 @@
-//! What the drivers share: the words in which all programs are reported, and the formats that several programs have in
-//! common.
+//! What the drivers share: the vocabulary for the reports of all programs, and the formats that several programs use.
 
 pub(in crate::drivers) mod conversation;
 pub(in crate::drivers) mod ending;

@@ -1,4 +1,4 @@
-//! What is known about an agent program, and the messages that tell a person what to do about it.
+//! Static facts about an agent program, and the messages that tell a person what to do about it.
 
 use super::errors;
 use crate::model::text::one_line;

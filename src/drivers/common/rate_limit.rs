@@ -1,8 +1,10 @@
-//! Finds out when a rate limit ends, from what a program or its service says about it. Pure: clocks and zones are passed in.
+//! Finds out when a rate limit ends, from the message of a program or its service. Pure: clocks and zones are passed
+//! in.
 //!
-//! The texts are those of the real programs and services (`texts` in the tests). In this order, the first that reads wins:
-//! named values as services write them (`"resets_at":1799999999`, `retry-after: 30`), an epoch (`|1799999999`), a span
-//! (`try again in 3h 20m`), a clock time with or without a date and a zone (`resets Nov 30, 5pm (Europe/Berlin)`).
+//! The messages are those of the real programs and services (`texts` in the tests). The first form that matches wins,
+//! in this order: named values as services write them (`"resets_at":1799999999`, `retry-after: 30`), an epoch
+//! (`|1799999999`), a duration (`try again in 3h 20m`), a clock time with or without a date and a zone (`resets Nov
+//! 30, 5pm (Europe/Berlin)`).
 
 mod clock;
 mod named;

@@ -1,4 +1,4 @@
-//! Renders what a tool was called with, and what it returned, in a few words.
+//! Summarizes the call of a tool, and its result, in a few words.
 
 use serde_json::Value;
 

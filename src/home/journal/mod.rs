@@ -1,6 +1,6 @@
 //! The journal of a runner: the attempts that it has begun, and how they ended, in an append-only file.
 //!
-//! Tasks are stored in Redis. The journal records what has to be known without it:
+//! Tasks are stored in Redis. The journal records what must be known without it:
 //!
 //! - *A result that a program has given is not lost.* The runner appends the attempt's end before it reports it, and a mark
 //!   once Redis has acknowledged it. If the runner dies in between, the supervisor finds an end without a mark at the end

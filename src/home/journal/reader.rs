@@ -1,4 +1,4 @@
-//! What the journals of all runners say: ends that nobody has reported, and attempts that were begun.
+//! Reads the journals of all runners: ends that were not reported, and attempts that were begun.
 
 use std::{
     collections::HashMap,

@@ -1,8 +1,10 @@
-//! The inner end of the way out of a sandbox: what its first process listens on, and the variables that lead programs there.
+//! The inner end of the way out of a sandbox: the sockets on which its first process listens, and the variables that
+//! direct programs to them.
 //!
-//! A program that honours no proxy reaches the destinations of its role on this machine all the same: the sandbox's own
-//! loopback device has the same ports, and a connection to one of them is a tunnel of the proxy. So addresses of the loopback
-//! device need no proxy, and a server that the program itself starts there (the tests of a project) is reached directly.
+//! A program that does not support proxies still reaches the destinations of its role on this machine: the sandbox's
+//! own loopback device has the same ports, and a connection to one of them is a tunnel of the proxy. So addresses of
+//! the loopback device need no proxy, and a server that the program itself starts there (the tests of a project) is
+//! reached directly.
 
 use std::{
     io,

@@ -20,7 +20,7 @@
 //! forwards signals to the program and reports how it ended in a memory file: bwrap itself would turn a signal into an exit
 //! code.
 //!
-//! Where bwrap cannot do this, the role is not started ([`probe`]).
+//! If bwrap cannot do this, the role is not started ([`probe`]).
 
 mod bridge;
 pub mod inside;

@@ -1,7 +1,7 @@
-//! Whether this machine can make a sandbox, asked by making one.
+//! Checks whether this machine can create a sandbox, by creating one.
 //!
-//! The answer is kept, because supervisors ask once per second: a good one for the life of the process, a bad one for half a
-//! minute, so that what was fixed is noticed without a restart.
+//! The result is cached, because supervisors ask once per second: a success for the life of the process, a failure for
+//! half a minute, so that a fix is noticed without a restart.
 
 use std::{
     ffi::OsStr,

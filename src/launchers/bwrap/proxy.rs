@@ -4,12 +4,12 @@
 //!   program ── 127.0.0.1:PORT ── first process of the sandbox ── unix socket ── proxy in the runner ── destination
 //! ```
 //!
-//! The sandbox has a network of its own with nothing in it but a loopback device. Its first process listens there
-//! ([`super::bridge`]), and the program is told by the usual variables that this is an HTTP proxy. The proxy itself ([`Proxy`])
-//! is outside, where no program can reach around it. It permits exactly what the list names, and reports what it refused.
+//! The sandbox has a network of its own with nothing but a loopback device. Its first process listens there
+//! ([`super::bridge`]), and the usual variables tell programs that this is an HTTP proxy. The proxy itself ([`Proxy`])
+//! is outside, and no program can bypass it. It permits exactly what the list names, and reports what it refused.
 //!
-//! A name in the list that leads to the machine itself is refused: an address of the loopback device or of the link (where
-//! clouds keep the credentials of a machine) must be named as such.
+//! A name in the list that resolves to the machine itself is refused: an address of the loopback device or a
+//! link-local one (where clouds serve the credentials of a machine) must be listed as such.
 
 use std::{
     collections::BTreeSet,

@@ -1,14 +1,13 @@
-//! A git repository in the sandbox: it can be committed to, and nothing in it that git executes or takes orders from can be
-//! changed.
+//! A git repository in the sandbox: commits work, and nothing can be changed that git executes or that configures git.
 //!
 //! A commit replaces files in the repository's folder (`index`, `HEAD`) by renaming, so that folder itself has to be
-//! writable, except for what is mounted read-only in it: the configuration, hooks, attributes, submodules. What is missing
-//! among these is put there empty, because it could be created otherwise. In a linked worktree, what belongs to the other
-//! working trees is read-only too.
+//! writable, except for what is mounted read-only in it: the configuration, hooks, attributes, submodules. Empty ones
+//! are mounted for those that are missing, because they could be created otherwise. In a linked worktree, the parts of
+//! other working trees are read-only too.
 //!
-//! Two things no mount can prevent. The file `commondir` cannot be there empty; and a mounted file that another process
-//! replaces (`git config` outside of the sandbox) loses its mount. For both, the first process of the sandbox watches
-//! ([`super::inside`]).
+//! Mounts cannot prevent two things: the file `commondir` cannot exist empty, and a mounted file loses its mount when
+//! another process replaces it (`git config` outside of the sandbox). The first process of the sandbox watches for
+//! both ([`super::inside`]).
 
 use std::{
     ffi::OsString,

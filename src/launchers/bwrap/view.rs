@@ -1,4 +1,4 @@
-//! What a program in the sandbox sees of the file system, as options of bwrap, which are carried out in order.
+//! The file system that a program in the sandbox sees, as options of bwrap, which are applied in order.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! `scale_workers`, `drain`, `kill_all`: for persons and the master.
+//! `scale_workers`, `drain`, `kill_all`: for people and the master.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The tools: one file per small group, with a router of its own. A new one is a file, a line here and a test.
 //!
-//! Descriptions are written for a model that has to choose a tool: what it does, and when to use it. They take part of its
+//! Descriptions are written for a model that has to choose a tool: what it does, and when to use it. They occupy its
 //! context in every turn, so they are short.
 
 mod change;

@@ -1,9 +1,9 @@
-//! What a secret looks like, and how it is removed from texts.
+//! Recognizes secrets, and removes them from texts.
 //!
-//! Two questions have two answers. Whether a variable of an environment may reach a program is decided by its name and its
-//! value together ([`looks_secret`]): withholding a harmless variable is annoying, passing a secret is worse. What is removed
-//! from a text ([`Redactor`]) has to be certain: the values of known secrets, and tokens whose form is unmistakable
-//! (`shape`). A commit hash, a UUID or an image in base64 is not one.
+//! There are two decisions with different rules. Whether a variable of an environment may reach a program depends on
+//! its name and its value ([`looks_secret`]): withholding a harmless variable is annoying, passing on a secret is
+//! worse. What is removed from a text ([`Redactor`]) must be certain: the values of known secrets, and tokens whose
+//! form is unmistakable (`shape`). A commit hash, a UUID or an image in base64 is not a secret.
 
 mod name;
 mod redactor;

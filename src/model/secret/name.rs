@@ -1,4 +1,4 @@
-//! Whether the name of a variable says that it holds a secret.
+//! Decides by the name of a variable whether it holds a secret.
 
 /// Parts of a name that say so wherever they stand, also within a word.
 const PARTS: [&str; 9] =

@@ -1,4 +1,4 @@
-//! Whether the value of a variable is a secret, whatever its name is.
+//! Decides by the value of a variable whether it is a secret, whatever its name is.
 
 use super::{name::is_path, shape};
 

@@ -1,4 +1,4 @@
-//! What a task has used: tokens and money.
+//! The usage of a task: tokens and money.
 
 use serde::{Deserialize, Serialize};
 

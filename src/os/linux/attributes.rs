@@ -1,5 +1,5 @@
-//! What a process hands on to its children besides its environment. An agent's program would have that of the tmux server,
-//! which may have been started from another shell long ago.
+//! Attributes that a process passes on to its children besides its environment. An agent's program would inherit those
+//! of the tmux server, which may have been started from another shell long ago.
 
 use std::{collections::BTreeMap, fs};
 

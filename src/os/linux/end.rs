@@ -1,10 +1,10 @@
 //! Ends process trees completely, even if they resist.
 //!
-//! First the processes are asked: TERM, and CONT, because a stopped process handles TERM only when it continues. Then
-//! they are forced: each is stopped as soon as it is seen, including new ones, until no new ones appear; only then all
-//! are killed. Killing without stopping would lose the race against a program that forks faster than we scan; a
-//! stopped process cannot fork, and the kernel fails a fork that a signal interrupts. It is finished when two scans in
-//! a row find no process.
+//! First, the processes are asked to end: TERM, and CONT, because a stopped process handles TERM only when it
+//! continues. Then they are forced: each is stopped as soon as it is seen, including new ones, until no new ones
+//! appear; only then all are killed. Killing without stopping would lose the race against a program that forks faster
+//! than we scan; a stopped process cannot fork, and the kernel fails a fork that a signal interrupts. The tree has
+//! ended when two consecutive scans find no process.
 //!
 //! tmux sends CONT to a pane's own process when it sees it stopped: that is why KILL follows immediately, and why the
 //! sequence is repeated.

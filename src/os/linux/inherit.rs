@@ -1,4 +1,4 @@
-//! What a program that is about to be started inherits besides its standard streams.
+//! What a started program inherits besides its standard streams.
 
 use std::{
     fs::File,

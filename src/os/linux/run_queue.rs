@@ -1,4 +1,4 @@
-//! How long a thread was ready to run and had no processor.
+//! Measures how long a thread was ready to run without a processor.
 
 use std::{fs::File, os::unix::fs::FileExt, time::Duration};
 

@@ -1,4 +1,4 @@
-//! From a document to a plan. Every mistake is found in one reading, as far as one does not follow from another.
+//! Reads a plan from a document. One reading finds all mistakes, except those that follow from others.
 
 mod terms;
 mod values;

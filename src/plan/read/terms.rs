@@ -1,4 +1,5 @@
-//! The keys of a plan and of a task that are taken as they are written: each stands here once, with how it is read.
+//! The keys of a plan and of a task that are used as they are written: each is listed here once, with the function
+//! that reads it.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Values of a document, each with the mistake that it is where it is not of its kind.
+//! Single values of a document, each with the mistake to report if it has the wrong type.
 
 use std::{collections::BTreeMap, time::Duration};
 
