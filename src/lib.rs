@@ -3,7 +3,7 @@
 //!
 //! # Theory of operation
 //!
-//! Start here. This page describes the whole machine; the documentation of each module continues with its own part.
+//! Start here. This page describes the whole system; the documentation of each module continues with its own part.
 //!
 //! ## The parts
 //!
@@ -20,9 +20,9 @@
 //!                                                      the agent's program, whose verbs the runner executes with ops
 //! ```
 //!
-//! *Redis* holds everything that must survive: tasks, agents, leases, requests, events. It is either a private server that
-//! the supervisor starts and watches ([`redis_server`], where it is also decided which version is new enough), or the user's
-//! own.
+//! *Redis* stores everything that must survive: tasks, agents, leases, requests, events. It is either a private server
+//! that the supervisor starts and watches ([`redis_server`], which also decides whether its version is new enough), or
+//! the user's own.
 //!
 //! A *runner* ([`runner`]) is one agent. It claims a task of its role, runs the program that the role's driver describes
 //! ([`drivers`]), renews the lease by heartbeat, and reports how the attempt ended. It does not depend on the supervisor:
@@ -35,16 +35,16 @@
 //! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate between their caller and [`ops`], and render the answers with
 //! [`view`].
 //!
-//! *Launchers* ([`launchers`]) decide where a program runs. One starts it
-//! directly, the other in a sandbox of bubblewrap ([`launchers::bwrap`]).
+//! *Launchers* ([`launchers`]) decide where a program runs: directly, or in a sandbox of bubblewrap
+//! ([`launchers::bwrap`]).
 //!
 //! ## Words
 //!
-//! An *attempt* is one try at a task; a *lease* is the time-limited right to it, and its *fence* is a number that grows with
-//! every lease. A *role* is a kind of agent, with `max` *slots* for running tasks; an agent's name is its role and a number.
-//! A task that is *held* waits for a person; a role that is *suspended* starts nothing for now. A *dead letter* is a failed
-//! task, kept until a person retries or removes it. Each attempt has a folder of its own below `runs/` in the state folder,
-//! if it leaves anything to keep.
+//! An *attempt* is one try at a task; a *lease* is the time-limited right to it, and its *fence* is a number that
+//! grows with every lease. A *role* is a kind of agent, with `max` *slots* for running tasks; an agent's name is its
+//! role and a number. A task that is *held* waits for a person; a role that is *suspended* starts nothing for now. A
+//! *dead letter* is a failed task, kept until a person retries or removes it, or its retention time has passed. An
+//! attempt that leaves something to keep has a folder of its own below `runs/` in the state folder.
 //!
 //! ## The life of a task
 //!
@@ -53,18 +53,18 @@
 //! and calls `task/claim`, which gives it the first ready task together with a *fence*: a number that grows with every lease.
 //! If no runner is idle, the script wakes the supervisor, which starts an agent.
 //!
-//! When the program ends, the runner appends the end to its journal (`home/journal.rs`) and calls `task/finish` with its
-//! fence. The cause of the end decides what follows ([`model::cause`]); the same script notifies waiting callers and releases
-//! or cancels dependent tasks. The runner sends its next claim together with this call, in one round trip. If Redis does not
-//! acknowledge the end promptly, a report of it is also written to `reports/` and synced.
+//! When the program ends, the runner appends the end to its journal ([`home`], `journal`) and calls `task/finish` with
+//! its fence. The cause of the end decides what follows ([`model::cause`]); the same script notifies waiting callers
+//! and releases or cancels dependent tasks. The runner sends its next claim together with this call, in one round
+//! trip. If Redis does not acknowledge the end promptly, the runner also writes it to `reports/`, synced.
 //!
 //! Programs that print a stream of JSON are read while they work ([`drivers::Transcript`]). Programs that use the terminal
 //! themselves (the master, and tasks in `mode = "interactive"`) are followed through their hooks, which call `orch hook`, and
 //! through the content of their pane ([`runner`], `interactive`).
 //!
-//! Every interruption has a reader: the supervisor delivers what a dead runner left in its journal or in `reports/`; a lease
-//! that is not renewed expires, and its attempt counts as `lost`; the late call of a former lease holder is rejected because
-//! its fence is old.
+//! After every interruption, another part continues: the supervisor delivers what a dead runner left in its journal or
+//! in `reports/`; a lease that is not renewed expires, and its attempt counts as `lost`; the late call of a former
+//! lease holder is rejected because its fence is old.
 //!
 //! ## Rules
 //!
@@ -86,13 +86,14 @@
 //! 9. **Secrets stay in environments.** They do not appear in arguments, Redis keys, tmux options or logs. A runner receives
 //!    its environment through a file that exists for a few milliseconds ([`home::launch`]).
 //!
-//! ## Who calls
+//! ## Callers
 //!
-//! Who calls is derived, never claimed. An agent's programs reach orch through the socket that their runner serves
+//! The caller is derived, never claimed. An agent's programs reach orch through the socket that their runner serves
 //! ([`ops::socket`]), and the runner executes each verb as the attempt that runs, judged by the configuration that the
-//! supervisor has read. A process without the socket is a person's only if no living runner and no agent's cgroup is above it
-//! ([`ops::Identity`]). The console of the built-in master speaks for a person: its runner knows its process. What a role's
-//! agents may do is a partial order of rights ([`config::Rights`]); a delegation beyond it waits for a person.
+//! supervisor has read. A process that does not use the socket belongs to a person only if no living runner and no
+//! agent's cgroup is above it ([`ops::Identity`]). The console of the built-in master acts for a person: its runner
+//! knows its process. What a role's agents may do is a partial order of rights ([`config::Rights`]); a delegation
+//! beyond it waits for a person.
 //!
 //! ## What keeps a task from starting
 //!
@@ -101,8 +102,8 @@
 //! prints all use this list. `task/claim.lua` applies the same rules inside Redis; a property test on a real server checks
 //! that it claims exactly when the list is empty.
 //!
-//! A task that waits for a person keeps its slot, because its program is still there with its memory and its unfinished
-//! files. A task that waits for its own subtasks gives its slot up, because these could not start otherwise.
+//! A task that waits for a person keeps its slot, because its program still runs, with its memory and its unfinished
+//! files. A task that waits for its own subtasks gives up its slot, because they could not start otherwise.
 //!
 //! ## How agents end
 //!
@@ -120,24 +121,26 @@
 //! A program that exceeds the resource limits of its role is ended without a grace period, and its attempt counts as
 //! `lost`. The kernel enforces the limits where it offers the controllers; elsewhere the runner checks once per second.
 //!
-//! The lease of a silent agent expires only after a full lease without disturbance: after an interruption of Redis, of the
-//! machine or of the supervisor, every agent has a whole lease to report again (`undisturbed` in [`supervisor`]).
+//! The lease of a silent agent expires only after a full lease without interruption: after an interruption of Redis,
+//! of the machine or of the supervisor, every agent has a whole lease to report again (`undisturbed` in
+//! [`supervisor`]).
 //!
 //! ## One supervisor
 //!
-//! Two locks keep a second supervisor of the same folder out: that of a file, which names its owner, and that of the folder
-//! itself, which stays when the file is removed ([`home`], `lock`). The folder records whose it is, and every verb compares
-//! (`home/owner.rs`). In each pass the supervisor looks whether folder, lock and Redis are the ones that it made
-//! (`supervisor/folder.rs`): it makes again what was removed, and ends in order where its folder is gone. In a Redis server that several folders or
-//! machines share, the supervisor renews its leadership of the namespace every two seconds (`supervisor::leadership`), and
-//! ends when another one holds it. Actions of a supervisor that has not noticed yet are rejected by states and fences.
+//! Two locks exclude a second supervisor of the same folder: that of a file, which names its owner, and that of the
+//! folder itself, which remains when the file is removed ([`home`], `lock`). The folder records its owner, and every
+//! verb compares it (`home/owner.rs`). In each pass, the supervisor checks that folder, lock and Redis are the ones
+//! that it created (`supervisor/folder.rs`): it recreates what was removed, and ends in order if its folder is gone.
+//! In a Redis server that several folders or machines share, the supervisor renews its leadership of the namespace
+//! every two seconds (`supervisor::leadership`), and ends if another one holds it. Actions of a supervisor that has
+//! not noticed yet are rejected by states and fences.
 //!
 //! ## A Redis server that lost data
 //!
-//! Whenever a Redis server comes up, the *epoch* is raised, also on disk, and new fences start above every fence that can
-//! have been given before. If Redis knows less than the supervisor's checkpoint, this is recorded as an event and shown in
-//! `orch status`; until every living agent has reported what it holds, nothing is claimed, started or closed
-//! ([`store::epoch`]). Ends of attempts and tasks that were running are recovered from `runs/`.
+//! Whenever a Redis server comes up, the *epoch* is raised, also on disk, and new fences start above every fence that
+//! can have been given before. If Redis knows less than the supervisor's checkpoint, this is recorded as an event and
+//! shown in `orch status`; until every living agent has reported what it holds, nothing is claimed, started or closed
+//! ([`store::epoch`]). Ends of attempts, and tasks that were running, are recovered from the runners' journals.
 //!
 //! ## People
 //!
@@ -152,10 +155,10 @@
 //!
 //! ## Formats
 //!
-//! Redis and the state folder carry a `format` number. A build refuses a newer format without touching anything; the
+//! Redis and the state folder have a `format` number. A build refuses a newer format without changing anything; the
 //! supervisor migrates an older one under its lock before it does anything else ([`model::format`]).
 //!
-//! ## The rooms
+//! ## The layers
 //!
 //! Imports go downward only; `tests/house/layers.rs` holds the exact table and enforces it:
 //!
@@ -164,34 +167,34 @@
 //!   view                                          rendering: tables, text, styles
 //!   supervisor        runner                      the loop; one agent, which serves ops to its programs
 //!   ops                                           the one API
-//!   store  redis_server  mux  home  launchers     one outside thing each
-//!   config                                        sessions.toml: as written, then as meant
+//!   store  redis_server  mux  home  launchers     one external system each
+//!   config                                        sessions.toml: as written, then as resolved
 //!   drivers    admission    plan    os
-//!   model                                         pure words, tables, causes, codes
+//!   model                                         pure vocabulary: tables, causes, codes
 //! ```
 //!
-//! Only [`store`] knows the names of Redis keys. Only [`mux`] knows tmux. Only [`os`] knows Linux. [`supervisor`] and
-//! [`runner`] import no surface, and not each other. [`config`] is above [`drivers`], because each driver declares what
-//! sessions.toml may say about its program. [`drill`] builds worlds of its own and checks them.
+//! Only [`store`] knows the names of Redis keys, only [`mux`] knows tmux, and only [`os`] knows Linux. [`supervisor`]
+//! and [`runner`] import no surface, and not each other. [`config`] is above [`drivers`], because each driver declares
+//! what sessions.toml may say about its program. [`drill`] creates test environments of its own and checks them.
 //!
 //! ## Where to change what
 //!
 //! - *A driver*: one file in `drivers`, its fixtures, and one line in the list in `drivers/mod.rs` ([`drivers`], "Adding a
 //!   driver").
-//! - *A place where programs run*: one file in [`launchers`].
-//! - *A verb*: a line in the table `ops::verbs`, one file in `ops` with its answer in `ops::types`, one function in `cli`; its answer is rendered in
-//!   `view`, in the file of its subject.
+//! - *A place where programs run*: one file in [`launchers`], and one line in its `of`.
+//! - *A verb*: a line in the table `ops::verbs`, one file in `ops` with its answer in `ops::types`, and one function
+//!   in `cli`; `view` renders its answer, in the file of its subject.
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
-//! - *A field of a task*: `model::task::Spec`, `ops::Delegate` if callers set it (that is the command line, `--each` and MCP),
-//!   and where it is filled (`ops/delegate.rs`).
+//! - *A field of a task*: `model::task::Spec`; `ops::Delegate`, if callers set it (that covers the command line,
+//!   `--each` and MCP); and `ops/delegate.rs`, which fills it.
 //! - *A reason not to start something now*: a gate in [`admission`]; one that also blocks a claim belongs in `task/claim.lua`
 //!   as well, and `tests/store/admission.rs` compares the two.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
-//! - *A step between two others that a crash must not tear apart*: a point in the table of [`mod@os::failpoint`], where
+//! - *A step that a crash must not interrupt*: a point in the table of [`mod@os::failpoint`], at which
 //!   `tests/it/faults/failpoints.rs` kills the process.
 //!
-//! CONTRIBUTING.md describes each of these with its files.
+//! CONTRIBUTING.md describes most of these with their files.
 
 // Tests may unwrap: a test that cannot continue has failed.
 #![warn(clippy::unwrap_used)]

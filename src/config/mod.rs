@@ -1,4 +1,4 @@
-//! sessions.toml: as written, then as meant.
+//! sessions.toml: as written, then as resolved.
 //!
 //! `discovery` finds the file and the state folder, `written` reads the file (with `section`, table by table), and
 //! `resolve` adds defaults and checks everything that depends on more than one key. The result is a [`Config`], in

@@ -1,4 +1,4 @@
-//! As written → as meant: defaults, paths, files, and everything that depends on more than one key.
+//! As written → as resolved: defaults, paths, files, and everything that depends on more than one key.
 
 mod check;
 

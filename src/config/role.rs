@@ -1,4 +1,4 @@
-//! A role as meant, and the built-in roles.
+//! A role as resolved, and the built-in roles.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

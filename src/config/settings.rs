@@ -1,4 +1,4 @@
-//! The tables of sessions.toml other than roles, as meant, with their defaults.
+//! The tables of sessions.toml other than roles, as resolved, with their defaults.
 
 use std::{fmt, path::PathBuf, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The layers: imports go downward only (src/lib.rs, "The rooms").
+//! The layers: imports go downward only (src/lib.rs, "The layers").
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What each room may import, besides itself and `error`. `main.rs` and `lib.rs` only wire.
+/// What each module may import, besides itself and `error`. `main.rs` and `lib.rs` only wire.
 const MAY: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("os", &[]),

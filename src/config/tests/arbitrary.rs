@@ -1,4 +1,4 @@
-//! No text, however broken, makes the room panic, hang, or answer without naming the file.
+//! No text, however broken, makes the module panic, hang, or answer without naming the file.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The room from outside: files in real folders, and what `Config::load_with` makes of them.
+//! The module from outside: files in real folders, and what `Config::load_with` makes of them.
 
 mod arbitrary;
 mod diagnostics;
