@@ -66,7 +66,9 @@ impl Display for Need {
         match (self.what, self.of.as_str()) {
             (Needs::Error, "") => f.write_str("stopped with an error"),
             (Needs::Error, of) => write!(f, "stopped with an error: {of}"),
-            (what, "") => write!(f, "asks for {what}"),
+            (Needs::Login, "") => f.write_str("asks for login"),
+            // Its screen is not understood, or shows no question.
+            (what, "") => write!(f, "asks for {what}: see its screen"),
             (Needs::Permission, of) => write!(f, "asks to {of}"),
             (Needs::Input, of) => write!(f, "asks: {of}"),
             (Needs::Login, of) => write!(f, "asks for login: {of}"),
@@ -122,6 +124,7 @@ mod tests {
             (Needs::Input, "Which one?", "asks: Which one?"),
             (Needs::Login, "not logged in", "asks for login: not logged in"),
             (Needs::Login, "", "asks for login"),
+            (Needs::Permission, "", "asks for permission: see its screen"),
         ] {
             assert_eq!(Need { what, of: of.into() }.to_string(), said);
         }

@@ -38,7 +38,7 @@ async fn an_agent_that_newly_asks_is_told_of_once_for_as_long_as_it_asks() {
     assert!(asking.needs_since.is_some());
     // The master has no lease.
     assert_eq!(beat(&idle, Some(Needs::Login)).await.needs, Some(Needs::Login));
-    let text = format!("agent shell-1 waits for {id}: its program asks for permission");
+    let text = format!("agent shell-1 waits for {id}: its program asks for permission: see its screen");
     let masters = "agent opus-master waits: its program asks for login".to_owned();
     assert_eq!(
         told().await,
@@ -85,7 +85,7 @@ async fn what_exactly_is_asked_is_recorded_and_another_thing_of_the_same_kind_is
     let text = |asks: &str| format!("agent shell-1 waits for {id}: its program {asks}");
     let since = beat("").await.1;
     assert_eq!(beat("run Bash: ls").await, (Some("run Bash: ls".into()), since), "the same, and more is known");
-    assert_eq!(told().await, [(None, text("asks for permission"))]);
+    assert_eq!(told().await, [(None, text("asks for permission: see its screen"))]);
     beat("write x").await;
     assert_eq!(told().await, [(Some("write x".into()), text("asks to write x"))]);
     beat("write y").await;

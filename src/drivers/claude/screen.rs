@@ -142,7 +142,8 @@ fn question(lines: &[&str]) -> Option<Question> {
         return None;
     }
     let is_for_select = hint.contains("Enter to select");
-    if !is_for_select && is_yes_or_no(lines, CURSOR) {
+    let is_permission = is_yes_or_no(lines, CURSOR) || !hint.contains("Enter to ") && is_no_or_yes(lines);
+    if !is_for_select && is_permission {
         return Some(Question::Permission);
     }
     if says(&["Select login method", "How do you want to sign in", "use this API key", "Paste code here"]) {
@@ -150,6 +151,27 @@ fn question(lines: &[&str]) -> Option<Question> {
     }
     let is_at_start = is_first_start || hint.contains("Enter to confirm");
     Some(if is_for_select || is_at_start { Question::Choice } else { Question::Menu })
+}
+
+/// Returns whether the screen ends with choices without numbers, one of which is yes and one no: the permission that auto
+/// mode asks for where it cannot check.
+fn is_no_or_yes(lines: &[&str]) -> bool {
+    let Some(at) = lines.iter().rposition(|line| line.trim_start().starts_with(CURSOR)) else { return false };
+    let is_empty = |line: &&str| line.is_empty();
+    let from = lines[..at].iter().rposition(is_empty).map_or(0, |empty| empty + 1);
+    let to = lines[at..].iter().position(is_empty).map_or(lines.len(), |n| at + n);
+    let texts = || lines[from..to].iter().map(|line| line.trim_start().trim_start_matches(CURSOR).trim_start());
+    ["Yes", "No"].iter().all(|word| texts().any(|text| text.starts_with(word)))
+}
+
+/// Returns where the dialog begins: below the last line drawn from side to side that does not stand between two choices.
+fn edge(lines: &[&str]) -> Option<usize> {
+    let is_edge = |line: &str| is_rule(line.trim_start(), '─') || is_rule(line, '▔');
+    let goes_on = |at: usize| {
+        let next = lines[at + 1..].iter().find(|line| !line.is_empty());
+        next.and_then(|line| choice(line, CURSOR)).is_some_and(|(n, _)| n > 1)
+    };
+    (0..lines.len()).rev().find(|at| is_edge(lines[*at]) && !goes_on(*at))
 }
 
 /// Returns which retry of its service it is at: `✻ Connection refused · retrying in 2s · attempt 3/10` above its input box.
@@ -174,11 +196,13 @@ pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
         return Some(paragraphs(error).join(" ").trim_start_matches(['⎿', ' ']).to_owned());
     }
     let question = question(&lines)?;
-    let choices = first_choice(&lines, CURSOR)?;
-    let is_edge = |line: &&str| is_rule(line.trim_start(), '─') || is_rule(line, '▔');
-    let Some(edge) = lines[..choices].iter().rposition(is_edge) else {
+    let Some(edge) = edge(&lines) else {
         // The first start: what it is about stands right above.
-        return paragraphs(&lines[..choices]).pop();
+        return paragraphs(&lines[..first_choice(&lines, CURSOR)?]).pop();
+    };
+    let Some(choices) = first_choice(&lines[edge + 1..], CURSOR).map(|at| edge + 1 + at) else {
+        // A dialog without choices, which is answered with keys: its heading. What stands above the dialog is no part of it.
+        return paragraphs(&lines[edge + 1..]).into_iter().next();
     };
     let mut dialog = lines[edge + 1..choices].iter().map(|line| line.trim()).filter(|line| !line.is_empty());
     let (head, next) = (dialog.next()?, dialog.next().unwrap_or_default());

@@ -74,6 +74,8 @@ fn what_exactly_is_asked_stands_at_the_head_of_the_choices() {
         (Gemini, "input-trust") => "Do you trust the files in this",
         (Copilot, "input-trust") => "Confirm folder trust: /home/dev/project",
         (Gemini, "input-loop") => "A potential loop was detected",
+        (Claude, "permission-auto") => "run Bash: curl -X POST https://example.com/deploy",
+        (Claude, "input-auto-mode") => "Auto mode can't check actions in this session",
         (Claude, "permission-wide") => "run Bash: echo 漢字 > 漢字.txt",
         (Claude, "permission-write") => "write hello.py",
         (Claude, "permission-fetch") => "fetch https://example.com/",

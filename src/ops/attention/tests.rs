@@ -69,7 +69,10 @@ fn each_trouble_is_one_sentence_with_one_command() {
     let said = said(false, &look);
     let expected = [
         ("the supervisor is not running, and 3 tasks have not ended", "orch start"),
-        ("agent opus-master waits: its program asks for permission (for 600ms)", "orch attach opus-master"),
+        (
+            "agent opus-master waits: its program asks for permission: see its screen (for 600ms)",
+            "orch attach opus-master",
+        ),
         ("agent shell-1 waits: its program asks for login", "orch attach shell-1"),
         ("the master does not stay up (exit code 127); the next try is in 8.0s", "orch doctor"),
         (

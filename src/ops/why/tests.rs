@@ -371,8 +371,10 @@ fn a_task_that_waits_for_a_person_takes_a_place_and_whoever_waits_for_that_is_to
     around.snapshot.agents =
         vec![Record { agent: Agent { needs: Some(Needs::Input), ..agent.agent.clone() }, ..agent }];
     let out = task::explain(&around, &facts);
-    let said =
-        format!("The one slot of role shell is taken, by {} (running, shell-1; its program asks for input).", asks.id);
+    let said = format!(
+        "The one slot of role shell is taken, by {} (running, shell-1; its program asks for input: see its screen).",
+        asks.id
+    );
     assert_eq!(out.sentences[0], said);
     assert_eq!(out.hints[0], format!("orch why {}", asks.id));
 }
@@ -385,6 +387,9 @@ fn the_master_that_asks_says_since_when_and_where_to_answer() {
     agent.master = true;
     (agent.needs, agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(35_000)));
     let out = agent::explain(&around(&config), &AgentFacts { record, task: None });
-    assert_eq!(out.sentences[1], "Its program has waited for an answer for 1m05s: it asks for permission.");
+    assert_eq!(
+        out.sentences[1],
+        "Its program has waited for an answer for 1m05s: it asks for permission: see its screen."
+    );
     assert_eq!(out.hints, ["orch attach opus-master"]);
 }

@@ -111,7 +111,7 @@ fn an_agent_that_asks_its_user_is_marked_at_any_width() {
 AGENT        ROLE    STATE             TASK            FOR  HEARTBEAT  DONE
 opus-master  opus    needs permission                1m05s       1.2s     4
 sonnet-1     sonnet  needs permission  t-0000000001  1m05s       1.2s     4
-  opus-master asks for permission
+  opus-master asks for permission: see its screen
   sonnet-1 asks to run Bash: npm publish --tag next
 ",
     );
@@ -121,7 +121,8 @@ sonnet-1     sonnet  needs permission  t-0000000001  1m05s       1.2s     4
 AGENT        STATE          TASK
 opus-master  needs permis…
 sonnet-1     needs permis…  t-0000000001
-  opus-master asks for permission
+  opus-master asks for permission: see
+  its screen
   sonnet-1 asks to run Bash: npm publish
   --tag next
 ",

@@ -118,6 +118,7 @@ local WAIT = {'needs', 'needs_since', 'needs_for', 'retrying', 'retrying_since'}
 local function asks_in_words(needs, of)
   if needs == 'error' then return 'its program stopped with an error' .. (of ~= '' and ': ' .. of or '') end
   local by = {permission = ' to ', input = ': ', login = ' for login: '}
+  if of == '' and needs ~= 'login' then return 'its program asks for ' .. needs .. ': see its screen' end
   return 'its program asks' .. (of ~= '' and by[needs] and by[needs] .. of or ' for ' .. needs)
 end
 
