@@ -49,6 +49,8 @@ pub(in crate::runner) struct Follow {
     turn: Turn,
     /// The current state, for subscribers.
     doing: watch::Sender<Doing>,
+    /// The end of the limit that its last turn has reached, for subscribers.
+    limit: watch::Sender<Option<Timestamp>>,
     blocked_on: BlockedOn,
     /// Whether any activity was ever seen.
     begun: bool,
@@ -148,7 +150,8 @@ impl Follow {
         });
         let hooks = driver.map(|_| Hooks::of_new_program(&Home::hooks(dir))).transpose()?;
         let doing = watch::Sender::new(turn.doing());
-        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, blocked_on, begun: false, ended: false })
+        let (line, limit) = (Vec::new(), watch::Sender::new(None));
+        Ok(Follow { hooks, line, screen, looks, turn, doing, limit, blocked_on, begun: false, ended: false })
     }
 
     /// Records that it was started as this process.
@@ -181,6 +184,11 @@ impl Follow {
     /// Returns a receiver of its state from now on.
     pub fn doing(&self) -> watch::Receiver<Doing> {
         self.doing.subscribe()
+    }
+
+    /// Returns a receiver of the end of the limit that its last turn has reached; `None`: it has reached none.
+    pub fn limit(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.limit.subscribe()
     }
 
     /// Returns the next lines of the hooks. Returns an empty value immediately, each time, once the program has ended
@@ -261,7 +269,11 @@ impl Follow {
     }
 
     fn has_changed(&mut self) {
-        self.blocked_on.set(self.turn.waits_for(Timestamp::now()));
+        let now = Timestamp::now();
+        self.turn.set_time(now);
+        self.blocked_on.set(self.turn.waits_for(now));
+        let limit = self.turn.limited_until(now);
+        self.limit.send_if_modified(|known| std::mem::replace(known, limit) != limit);
         let doing = self.turn.doing();
         self.blocked_on.set_works(doing == Doing::Working);
         self.begun |= doing != Doing::Starting;

@@ -47,6 +47,8 @@ pub(in crate::runner) struct Turn {
     /// The error with which its last turn ended, until another one begins. What a task's program reports of it is the
     /// outcome of the task instead.
     failed: Option<String>,
+    /// When it ended so, because the error may say for how long.
+    failed_at: Option<Timestamp>,
     /// How many times in a row it was seen idle while it was believed to work: between two steps a screen may look
     /// idle.
     looked_idle: u32,
@@ -63,6 +65,7 @@ impl Default for Turn {
             has_task: false,
             is_to_begin: false,
             failed: None,
+            failed_at: None,
             looked_idle: 0,
         }
     }
@@ -83,12 +86,26 @@ impl Turn {
     pub fn waits_for(&self, now: Timestamp) -> Option<Wait> {
         let retry = || self.retry.clone().filter(|_| self.doing == Doing::Working);
         let refused = |retry: &Retry| retry.attempt > Some(1) && failure_of(&retry.why).0 == Failure::Login;
-        let failed = || self.failed.as_ref().filter(|_| self.doing == Doing::Idle).map(|why| after_failure(why, now));
+        let at = self.failed_at.unwrap_or(now);
+        let failed = || self.failed.as_ref().filter(|_| self.doing == Doing::Idle).map(|why| after_failure(why, at));
         let service = || match retry()? {
             retry if refused(&retry) => Some(Wait::Person(Need { what: Needs::Login, of: retry.why })),
             retry => Some(Wait::Service(retry)),
         };
         self.asks().map(Wait::Person).or_else(service).or_else(failed)
+    }
+
+    /// Records the time of what was seen or reported last.
+    pub fn set_time(&mut self, now: Timestamp) {
+        self.failed_at = self.failed.as_ref().map(|_| self.failed_at.unwrap_or(now));
+    }
+
+    /// Returns the end of the limit with which its last turn ended, if it has not begun another one since.
+    pub fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.waits_for(now) {
+            Some(Wait::Service(retry)) if self.doing == Doing::Idle => retry.limited_until,
+            _ => None,
+        }
     }
 
     /// Returns what it asks. If a user stops it in the middle of its task, it waits for that user.
@@ -332,6 +349,13 @@ mod tests {
         );
         let limited = wait("You've hit your limit · resets in 2h");
         assert!(matches!(limited, Some(Wait::Service(Retry { limited_until: Some(_), .. }))), "{limited:?}");
+        let mut limited = failed("You've hit your limit · resets in 2h");
+        limited.set_time(NOW);
+        limited.set_time(Timestamp(NOW.0 + 60_000));
+        let later = Timestamp(NOW.0 + 120_000);
+        let ends = limited.limited_until(later).expect("limited");
+        assert!(ends.0 < NOW.0 + 2 * 3_600_000 + 60_000, "counted from the end of the turn: {ends:?}");
+        assert_eq!(failed("API Error: 529 Overloaded").limited_until(NOW), None);
         let mut turn = failed("API Error: 529 Overloaded");
         turn.handle(&Hook::Prompt { text: "again".into() });
         assert_eq!(turn.waits_for(NOW), None);

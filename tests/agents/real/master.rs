@@ -18,7 +18,7 @@ min = 1";
 const MASTER: &str = "opus-master";
 
 /// Types a line at the master's prompt, like a person.
-fn say(fleet: &Fleet, line: &str) {
+pub(super) fn say(fleet: &Fleet, line: &str) {
     fleet.wait_until("the master is at its prompt", || fleet.world.pane(MASTER).contains("? for shortcuts"));
     fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "-l", line]).ok();
     fleet.wait_until("the line is typed", || fleet.world.pane(MASTER).contains(line));
@@ -221,9 +221,7 @@ fn a_master_whose_tools_have_died_gets_them_again() {
     fleet.wait_until("its tools run", || tools().len() == 1);
     say(&fleet, "hello");
     fleet.wait_until("it has answered", || fleet.world.pane(MASTER).contains("Hello."));
-    // Its runner looks for the tools at each of its reports: a second turn has come to an end, and so has the look of the first.
-    say(&fleet, "hello");
-    fleet.wait_until("it has answered again", || fleet.world.pane(MASTER).matches("Hello.").count() == 2);
+    // Perhaps before its runner has looked for them.
     let before = tools();
     before.iter().for_each(|process| kill9(process.pid));
     fleet.wait_until("it has tools again", || {
@@ -235,5 +233,30 @@ fn a_master_whose_tools_have_died_gets_them_again() {
     fleet.wait_until("its tools answer", || fleet.world.pane(MASTER).contains("Counted:"));
     let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("count them")).expect("asked");
     assert!(last.texts.iter().any(|text| text.contains("hello")), "the same conversation: {last:#?}");
+    fleet.stop();
+}
+
+#[test]
+fn a_master_whose_limit_ends_goes_on() {
+    let limit = Answer::error(429, "rate_limit_error", "This request would exceed your limit. Try again in 4s.");
+    let rules = vec![
+        when("paint the fence").answer(limit.no_retry()),
+        when("limit of your account has ended").answer(Answer::text("I go on.")),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
+    say(&fleet, "paint the fence");
+    fleet.wait_until("its account is limited", || {
+        let limited = |agent: &serde_json::Value| !agent["retrying"]["limited_until"].is_null();
+        limited(&fleet.world.agent(MASTER)) || fleet.model.times_asked("limit of your account") > 0
+    });
+    fleet.wait_until("it goes on", || fleet.world.pane(MASTER).contains("I go on."));
+    fleet.wait_until("its state is that of its program", || {
+        let agent = fleet.world.agent(MASTER);
+        agent["state"] == "idle" && agent["retrying"].is_null()
+    });
+    assert_eq!(fleet.model.times_asked("limit of your account has ended"), 1);
+    let said = fleet.world.events_of("agent.prompted");
+    assert!(said[0]["reason"].to_string().contains("told to go on after a limit"), "{said:#?}");
     fleet.stop();
 }

@@ -10,7 +10,10 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use crate::{
     drivers::Driver,
     model::event::EventKind,
-    model::message::{Delivery, line_to_idle},
+    model::{
+        message::{Delivery, line_to_idle},
+        time::Timestamp,
+    },
     mux::Screen,
     runner::{
         interactive::turn::Doing,
@@ -27,6 +30,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// look. Typing the line again occasionally does no harm, because it is typed into an empty prompt only.
 const MUCH_LATER: Duration = Duration::from_secs(300);
 
+/// The line to a program whose last turn ended because its account was limited, once the limit has ended.
+const GO_ON: &str = "[orch] The limit of your account has ended: go on where your last turn stopped";
+
 /// When the line is typed.
 #[derive(Debug, Default)]
 struct Schedule {
@@ -38,11 +44,15 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Records the current state.
-    fn observe(&mut self, doing: Doing, waiting: u64, now: Instant) {
+    /// Records the current state. `limited`: how long the account of its program is limited yet, if its last turn ended with
+    /// that. Then nothing is typed before, and the turn goes on afterwards, also without messages.
+    fn observe(&mut self, doing: Doing, waiting: u64, limited: Option<Duration>, now: Instant) {
         match (doing, waiting) {
             (Doing::Idle, 1..) => self.since = self.since.or(Some(now)),
             _ => self.since = None,
+        }
+        if let (Doing::Idle, Some(left)) = (doing, limited) {
+            self.since = now.checked_add(left);
         }
         // A finished turn proves nothing: it may have failed, and the next one would too.
         if waiting < self.announced {
@@ -106,26 +116,37 @@ impl Line {
         self.under_way.is_none() && self.typist.is_free(prompt).await
     }
 
-    /// Types when due, according to the state in `doing`; never returns. Cancel safe.
-    pub async fn drive(&mut self, doing: &mut watch::Receiver<Doing>) {
+    /// Types when due, according to the state in `doing` and the end of the limit that the last turn has reached; never
+    /// returns. Cancel safe.
+    pub async fn drive(&mut self, doing: &mut watch::Receiver<Doing>, limit: &mut watch::Receiver<Option<Timestamp>>) {
         loop {
             let (does, waiting) = (*doing.borrow_and_update(), *self.mail.borrow_and_update());
-            self.schedule.observe(does, waiting, Instant::now());
+            let limited = *limit.borrow_and_update();
+            let left = limited.map(|until| until.since(Timestamp::now()));
+            self.schedule.observe(does, waiting, left, Instant::now());
             let due = self.schedule.due().filter(|_| self.under_way.is_none());
             tokio::select! {
                 Ok(()) = doing.changed() => {}
+                Ok(()) = limit.changed() => {}
                 Ok(()) = self.mail.changed() => {}
                 typed = ended(&mut self.under_way) => self.note(&typed),
-                () = at(due) => self.type_it(waiting),
+                () = at(due) => self.type_it(waiting, limited.is_some()),
                 else => std::future::pending().await,
             }
         }
     }
 
-    fn type_it(&mut self, waiting: u64) {
+    fn type_it(&mut self, waiting: u64, was_limited: bool) {
         self.telling = waiting;
         let (typist, driver, submitted) = (self.typist.clone(), self.driver, self.submitted.subscribe());
-        let line = line_to_idle(waiting, driver.manifest().capabilities.hooks);
+        let has_hooks = driver.manifest().capabilities.hooks;
+        let line = match (was_limited, waiting) {
+            // The prompt hook of a program that has one adds the messages.
+            (true, _) if has_hooks => GO_ON.to_owned(),
+            (true, 0) => GO_ON.to_owned(),
+            (true, _) => format!("{GO_ON}; {}", line_to_idle(waiting, has_hooks)),
+            (false, _) => line_to_idle(waiting, has_hooks),
+        };
         self.under_way = Some(tokio::spawn(async move {
             let prompt = |screen: &Screen| driver.prompt(&screen.title, &screen.text);
             typist.type_line(&line, prompt, submitted).await
@@ -135,10 +156,8 @@ impl Line {
     /// Records the outcome.
     fn note(&mut self, typed: &Typed) {
         self.schedule.ended(typed.delivery, self.telling, Instant::now());
-        let said = format!(
-            "{} was notified of waiting messages by a typed line: {}, {}",
-            self.agent, typed.delivery, typed.why
-        );
+        let what = if self.telling > 0 { "notified of waiting messages" } else { "told to go on after a limit" };
+        let said = format!("{} was {what} by a typed line: {}, {}", self.agent, typed.delivery, typed.why);
         tracing::info!("{said}");
         if typed.delivery != Delivery::Failed {
             let store = self.store.clone();
@@ -172,22 +191,36 @@ mod tests {
     #[test]
     fn it_is_typed_once_while_the_program_is_idle_and_messages_wait() {
         let (mut schedule, now) = (Schedule::default(), Instant::now());
-        schedule.observe(Doing::Idle, 0, now);
+        schedule.observe(Doing::Idle, 0, None, now);
         assert_eq!(schedule.due(), None, "nothing waits");
-        schedule.observe(Doing::Working, 2, now);
+        schedule.observe(Doing::Working, 2, None, now);
         assert_eq!(schedule.due(), None, "the end of its next turn delivers them");
-        schedule.observe(Doing::Idle, 2, now);
-        schedule.observe(Doing::Idle, 3, now + GATHER / 2);
+        schedule.observe(Doing::Idle, 2, None, now);
+        schedule.observe(Doing::Idle, 3, None, now + GATHER / 2);
         assert_eq!(schedule.due(), Some(now + GATHER), "later messages do not postpone it");
         schedule.ended(Delivery::Failed, 3, now);
         assert_eq!(schedule.due(), Some(now + RETRY_PAUSE));
         schedule.ended(Delivery::Delivered, 3, now);
         assert_eq!(schedule.due(), Some(now + MUCH_LATER));
-        schedule.observe(Doing::Working, 3, now);
-        schedule.observe(Doing::Idle, 4, now);
+        schedule.observe(Doing::Working, 3, None, now);
+        schedule.observe(Doing::Idle, 4, None, now);
         assert_eq!(schedule.due(), Some(now + MUCH_LATER), "a turn that has failed has read nothing");
-        schedule.observe(Doing::Working, 0, now);
-        schedule.observe(Doing::Idle, 1, now);
+        schedule.observe(Doing::Working, 0, None, now);
+        schedule.observe(Doing::Idle, 1, None, now);
         assert_eq!(schedule.due(), Some(now + GATHER), "they were read, and another one waits");
+    }
+
+    #[test]
+    fn a_turn_that_ended_with_a_limit_goes_on_after_it_and_nothing_is_typed_before() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        let hours = Duration::from_secs(3 * 3600);
+        schedule.observe(Doing::Idle, 0, Some(hours), now);
+        assert_eq!(schedule.due(), Some(now + hours + GATHER));
+        schedule.observe(Doing::Idle, 2, Some(hours / 2), now + hours / 2);
+        assert_eq!(schedule.due(), Some(now + hours + GATHER), "messages wait for the end of the limit");
+        schedule.observe(Doing::Working, 2, None, now + hours);
+        assert_eq!(schedule.due(), None);
+        schedule.observe(Doing::Idle, 0, None, now + hours);
+        assert_eq!(schedule.due(), None, "its user has gone on");
     }
 }

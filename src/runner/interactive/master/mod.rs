@@ -36,7 +36,7 @@ use crate::{
     drivers::{self, Driver, Hook, InteractiveJob, Start},
     home::{self, Home},
     launchers::bwrap::proxy::Proxy,
-    model::{event::EventKind, text::one_line},
+    model::{event::EventKind, text::one_line, time::Timestamp},
     mux::{Mux, TmuxMux},
     os,
     store::{agents::Directive, people::Reader},
@@ -126,6 +126,8 @@ struct Terminal<'a> {
     /// For a program whose hooks report submitted prompts.
     line: Option<Line>,
     meter: Option<Meter>,
+    /// Whether the last program was ended because it had no tools, and none were ever seen.
+    was_without_tools: bool,
 }
 
 /// How a program has ended.
@@ -168,7 +170,8 @@ impl<'a> Terminal<'a> {
             move |named: &Path| program::on_disk(&launch, &kept, named)
         };
         let meter = driver.map(|d| Meter::new(d, agent.store.clone(), &launch.agent, &launch.role.name, place));
-        Ok(Terminal { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
+        let (resumes, was_without_tools) = (launch.role.agent.resume, false);
+        Ok(Terminal { agent, driver, dir, mux, resumes, conversation, line, meter, was_without_tools })
     }
 
     fn start(&mut self, blocked_on: BlockedOn) -> Result<Program, String> {
@@ -247,19 +250,24 @@ impl<'a> Terminal<'a> {
     ) -> Result<Ended, Leave> {
         let (mut doing, mut turns) = (program.follow.doing(), program.follow.doing());
         let launcher = program::launcher(&self.agent.launch);
-        let mut tools = Tools::new(self.agent.home.bin().join("orch"));
+        let mut tools = Tools::new(self.agent.home.bin().join("orch"), !self.was_without_tools);
+        let (mut limit, mut was_in_turn) = (program.follow.limit(), false);
         let ended = loop {
             tokio::select! {
                 status = program.child.wait() => break Ok(Ended::Itself(status.and_then(|status| launcher.status(status)))),
                 output = program.follow.next() => {
                     output.hooks.iter().for_each(|hook| self.handle(hook));
                     if output.hooks.iter().any(|hook| matches!(hook, Hook::Ended { .. })) {
-                        tools.see();
+                        tools.turn_has_ended();
                     }
                 }
-                () = drive(&mut self.line, &mut doing) => {}
+                () = drive(&mut self.line, &mut doing, &mut limit) => {}
                 Ok(()) = turns.changed() => {
                     let in_turn = matches!(*turns.borrow_and_update(), Doing::Working | Doing::Asking(_));
+                    if was_in_turn && !in_turn {
+                        tools.turn_has_ended();
+                    }
+                    was_in_turn = in_turn;
                     self.conversation.set_in_turn(in_turn);
                 }
                 have_died = tools.next() => {
@@ -273,6 +281,9 @@ impl<'a> Terminal<'a> {
                 leave = reason_to_leave(heartbeat, signals) => break Err(leave),
             }
         };
+        // One that starts no server at all is started again once.
+        self.was_without_tools =
+            !tools.were_seen() && (self.was_without_tools || matches!(ended, Ok(Ended::WithoutTools)));
         program.follow.has_ended();
         end(self.agent, &mut program.child).await;
         *self.agent.socket.console() = None;
@@ -321,9 +332,13 @@ impl<'a> Terminal<'a> {
     }
 }
 
-async fn drive(line: &mut Option<Line>, doing: &mut watch::Receiver<Doing>) {
+async fn drive(
+    line: &mut Option<Line>,
+    doing: &mut watch::Receiver<Doing>,
+    limit: &mut watch::Receiver<Option<Timestamp>>,
+) {
     match line {
-        Some(line) => line.drive(doing).await,
+        Some(line) => line.drive(doing, limit).await,
         None => std::future::pending().await,
     }
 }

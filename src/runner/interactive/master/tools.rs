@@ -16,6 +16,8 @@ const MISSED: u32 = 2;
 #[derive(Debug, Default)]
 struct Seen {
     was_seen: bool,
+    /// Whether it must have been there: the program has ended a turn, for which it had started its tools.
+    is_due: bool,
     missed: u32,
 }
 
@@ -23,7 +25,8 @@ impl Seen {
     /// Records whether it was seen. Returns whether it has died.
     fn look(&mut self, is_there: bool) -> bool {
         self.was_seen |= is_there;
-        self.missed = if is_there || !self.was_seen { 0 } else { self.missed.saturating_add(1) };
+        let is_missed = !is_there && (self.was_seen || self.is_due);
+        self.missed = if is_missed { self.missed.saturating_add(1) } else { 0 };
         self.missed >= MISSED
     }
 }
@@ -35,14 +38,18 @@ pub(super) struct Tools {
     seen: Seen,
     looks: Interval,
     is_dead: bool,
+    /// Whether a server that was never seen counts as dead after a turn.
+    may_be_due: bool,
 }
 
 impl Tools {
-    /// Watches for a server that is started as this program.
-    pub fn new(orch: PathBuf) -> Self {
+    /// Watches for a server that is started as this program. `may_be_due`: one that was never seen counts as dead once the
+    /// program has ended a turn. It does not for a program that was started again for that: it would be started for ever,
+    /// where its user has turned the tools off.
+    pub fn new(orch: PathBuf, may_be_due: bool) -> Self {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Tools { orch, seen: Seen::default(), looks, is_dead: false }
+        Tools { orch, seen: Seen::default(), looks, is_dead: false, may_be_due }
     }
 
     /// Waits for the next look. Returns whether the server has died since the last one. Cancel safe.
@@ -53,11 +60,17 @@ impl Tools {
         self.is_dead && !was_dead
     }
 
-    /// Notices the server, if it is there.
-    pub fn see(&mut self) {
+    /// Records that the program has ended a turn, and looks for the server if it was not seen yet.
+    pub fn turn_has_ended(&mut self) {
         if !self.seen.was_seen && self.is_there() {
             self.seen.look(true);
         }
+        self.seen.is_due |= self.may_be_due;
+    }
+
+    /// Returns whether the server was ever seen.
+    pub fn were_seen(&self) -> bool {
+        self.seen.was_seen
     }
 
     /// Returns whether it is dead, as of the last look.
@@ -84,5 +97,15 @@ mod tests {
         assert!([true, false, true, false].iter().all(|is_there| !seen.look(*is_there)), "it is there again");
         assert!(seen.look(false));
         assert!(!seen.look(true));
+    }
+
+    #[test]
+    fn a_server_that_died_before_it_was_seen_is_missed_after_a_turn() {
+        let mut seen = Seen::default();
+        assert!([false, false, false].iter().all(|is_there| !seen.look(*is_there)), "it may start with the first turn");
+        seen.is_due = true;
+        assert!(!seen.look(false));
+        assert!(seen.look(false));
+        assert!(!seen.was_seen);
     }
 }
