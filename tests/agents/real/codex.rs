@@ -11,7 +11,7 @@ driver = \"codex\"
 permission_mode = \"bypass\"";
 
 /// Returns a call of one of orch's tools, in this API's notation for tools of a server.
-fn orch_tool(name: &str, input: Value) -> Answer {
+pub(super) fn orch_tool(name: &str, input: Value) -> Answer {
     Answer::Tools(vec![ToolCall { namespace: Some("mcp__orch".to_owned()), name: name.to_owned(), input }])
 }
 
@@ -73,7 +73,7 @@ fn added(body: &Value) -> Option<String> {
 }
 
 /// Types a line at codex's prompt, like a person.
-fn say(fleet: &Fleet, line: &str) {
+pub(super) fn say(fleet: &Fleet, line: &str) {
     let pane = || fleet.world.pane("opus-master");
     fleet.wait_until("the master is at its prompt", || pane().contains("? for shortcuts"));
     fleet.world.tmux(&["send-keys", "-t", "=opus-master:", "-l", line]).ok();

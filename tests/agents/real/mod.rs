@@ -23,3 +23,4 @@ mod sandbox;
 mod screens;
 mod share;
 mod steering;
+mod wakeups;
