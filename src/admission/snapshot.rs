@@ -108,7 +108,7 @@ pub struct Breaker {
 pub struct Suspension {
     /// Which of [`GateCode::ProgramMissing`], [`GateCode::LoginNeeded`], [`GateCode::RateLimited`], [`GateCode::BudgetDay`], [`GateCode::BudgetTotal`].
     pub code: GateCode,
-    /// Until then; `None`: until a person mends it.
+    /// Until then; `None`: until a person fixes it.
     pub until: Option<Timestamp>,
     /// In words.
     pub reason: String,

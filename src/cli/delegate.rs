@@ -84,7 +84,7 @@ async fn wait_for(ops: &Client, id: &TaskId, session: &mut Session) -> Result<u8
     let ended = tokio::select! {
         ended = wait::noting_held(ops, wait) => ended?,
         _ = interrupt.recv() => {
-            // Also where standard error is a file: without the id, nobody finds the task again.
+            // Also where standard error is a file: without the id, the task cannot be found again.
             errors::note(&format!("{id} goes on; to wait for it again: orch wait {id}"));
             return Ok(INTERRUPTED);
         }

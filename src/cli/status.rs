@@ -19,7 +19,7 @@ use crate::{
     view,
 };
 
-/// How often ages are drawn again. This asks nobody.
+/// How often ages are redrawn, without a request.
 const REDRAW: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &mut Session) -> Result<u8, End> {

@@ -121,7 +121,7 @@ pub(super) fn project(env: &Env, explicit: Option<&Path>) -> Result<Found> {
             Ok(meta) if meta.is_file() => return read_project(file, env, None),
             Ok(_) => {}
             Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            // It may be there: to go on with another one would start another project.
+            // It may be there: continuing with another one would start another project.
             Err(why) => return Err(unreadable(&shown(&file, env), &format!("can't be read: {why}"), None)),
         }
     }

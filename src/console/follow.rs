@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Tasks followed at the same time. The console runs for weeks, and nobody reads about more than this.
+/// Tasks followed at the same time. The console runs for weeks, and no person reads about more than this.
 const MAX_FOLLOWED: usize = 1_000;
 
 /// What was reported about one task.

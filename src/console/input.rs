@@ -187,7 +187,7 @@ pub(super) struct Joiner {
 }
 
 impl Joiner {
-    /// The whole text, or `None` while it goes on.
+    /// The whole text, or `None` while it is incomplete.
     pub fn push(&mut self, line: &str) -> Option<String> {
         let backslashes = line.len() - line.trim_end_matches('\\').len();
         if backslashes % 2 == 1 {
@@ -198,7 +198,7 @@ impl Joiner {
         whole.push_str(line);
         Some(whole)
     }
-    /// Whether a text has begun and goes on.
+    /// Whether a text has begun and is incomplete.
     pub fn is_open(&self) -> bool {
         !self.begun.is_empty()
     }

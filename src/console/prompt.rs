@@ -191,7 +191,7 @@ impl Before {
     /// Restores them.
     pub fn restore(&self) {
         if let Some(before) = &self.0 {
-            // Ends bracketed paste (DECSET 2004), as rustyline does when it ends by itself.
+            // Ends bracketed paste (DECSET 2004), as rustyline does when it ends normally.
             let _ = io::Write::write_all(&mut io::stdout(), b"\x1b[?2004l\r\n");
             let _ = io::Write::flush(&mut io::stdout());
             let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, before);

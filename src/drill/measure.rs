@@ -89,7 +89,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Agents that were given up for their silence, and how long that had lasted by then. The time of a break, in which
-    /// nobody could report, is not in it.
+    /// could not be reported, is not in it.
     pub fn silences(&self) -> impl Iterator<Item = (&Event, Duration)> {
         let silence = |e: &Event| {
             let evidence: Evidence = serde_json::from_value(e.data.clone()?).ok()?;

@@ -36,7 +36,7 @@ use crate::{
 const QUIET_WITHIN: Duration = Duration::from_secs(90);
 /// So many `orch delegate` at the same time.
 const CALLERS: usize = 8;
-/// How often a task with a key is delegated again where nobody answered.
+/// How often a task with a key is delegated again if there was no answer.
 const AGAIN: usize = 3;
 
 pub(super) async fn run(options: &Options) -> Result<Report> {

@@ -322,7 +322,7 @@ impl Transcript for Thread {
 }
 
 /// Reads `ERROR codex_core::tools::router: error=patch rejected: why; ...`, or `error=approval policy is Never; reject command
-/// ...`: the model was told that it may not do something, and nobody was asked.
+/// ...`: the model was told that it may not do something, and no person was asked.
 fn refused(line: &str) -> Option<Event> {
     let (_, error) = line.split_once(" codex_core::tools::router: error=")?;
     let of = match error.strip_prefix("patch rejected: ") {
@@ -347,7 +347,7 @@ impl Thread {
             Some("mcp_tool_call") if item["error"].is_object() => result(error(&item["error"])),
             Some("mcp_tool_call") => result(summary::content(&item["result"]["content"])),
             Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
-            // `Model metadata for X not found`, and the like: it goes on.
+            // `Model metadata for X not found`, and the like: it continues.
             Some("error") => vec![Event::Note(error(item))],
             Some("reasoning" | "todo_list") => vec![Event::Answers],
             _ => vec![Event::Unknown { shown: None }],

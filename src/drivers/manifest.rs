@@ -18,7 +18,7 @@ pub struct Manifest {
     /// The agent program; `None` for a driver that runs whatever the role or the task names.
     pub program: Option<Program>,
     /// Whether messages, `auto` and `orch init` offer the driver. One that has not been tested with the real program yet
-    /// works where a role names it, and is offered to nobody.
+    /// works where a role names it, and is not offered to users.
     pub is_offered: bool,
     /// What the program can do.
     pub capabilities: Capabilities,

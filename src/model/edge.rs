@@ -23,7 +23,7 @@ words! {
         Fail = "fail",
         /// It is skipped.
         Skip = "skip",
-        /// It starts all the same.
+        /// It starts nevertheless.
         Run = "run",
     }
 }

@@ -83,7 +83,7 @@ pub fn in_one_line(text: &str, columns: usize) -> String {
     one_line(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ⏎ "), columns)
 }
 
-/// A number with what it counts, which goes on as the sentence needs it: `1 task has`, `3 tasks have`.
+/// A number with the noun and the verb that fit it: `1 task has`, `3 tasks have`.
 pub fn count<N: Display + PartialEq + From<u8>>(n: N, one: &str, many: &str) -> String {
     let words = if n == N::from(1) { one } else { many };
     format!("{n} {words}")

@@ -85,7 +85,7 @@ pub struct Retry {
     pub of: Option<u64>,
     /// Why the previous try failed.
     pub why: String,
-    /// The end of the limit that its account has reached. Then the program does not retry by itself.
+    /// The end of the limit that its account has reached. Then the program does not retry automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_until: Option<Timestamp>,
 }

@@ -147,7 +147,7 @@ pub struct Screen {
     /// How long ago one of those who are attached last typed or moved the mouse: at least so long, at most a second longer.
     /// `None`: nobody has; but what was typed in the very second of attaching counts as attaching.
     pub last_typed: Option<Duration>,
-    /// How long ago the last of them has attached, in the same way. `None`: nobody is attached.
+    /// How long ago the last of them has attached, in the same way. `None`: no client is attached.
     pub last_attached: Option<Duration>,
 }
 

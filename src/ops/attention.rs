@@ -97,7 +97,7 @@ pub(super) fn of_error(error: Error) -> Attention {
     Attention::new(AttentionKind::Redis, error.message, error.hint.unwrap_or_else(|| "orch doctor".into()))
 }
 
-/// Agents whose sessions nobody reaches.
+/// Agents whose sessions cannot be reached.
 pub(super) fn of_displaced(agents: &[String], ways_back: &str) -> Attention {
     let run = if agents.len() == 1 { "runs" } else { "run" };
     let what = format!(
@@ -165,7 +165,7 @@ pub(super) fn asking(look: &Look, out: &mut Vec<Attention>) {
     waiting_agents(look, out);
 }
 
-/// A service that does not answer for so long is no hiccup: a person may know more, or mend it.
+/// A service that does not answer for this long has no short disturbance: a person may know more, or fix it.
 const RETRYING_IS_NEWS: Duration = Duration::from_secs(60);
 /// For so long it is said that data was lost.
 const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);

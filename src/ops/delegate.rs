@@ -58,7 +58,7 @@ impl Ops {
     /// Accepts up to [`TOGETHER`] tasks in one step, all of them or none.
     ///
     /// # Errors
-    /// As [`Ops::delegate`]; `place` is added to the message of a request that is wrong by itself.
+    /// As [`Ops::delegate`]; `place` is added to the message of a request that is wrong on its own.
     pub async fn delegate_all(&self, asked: Vec<(String, Delegate)>) -> Result<Vec<Delegated>> {
         let mut new = Vec::with_capacity(asked.len());
         for (place, asked) in asked {

@@ -110,7 +110,7 @@ impl Ops {
         if let Some(cwd) = cwd {
             its.folder = canonical(Path::new(cwd));
         }
-        // A program that runs any command goes to any folder by itself. Of others the task's own folder counts, and costs a
+        // A program that runs any command can enter any folder. For others, the task's own folder counts, and costs a
         // round trip.
         let task = match attempt {
             Some(attempt) if !rights.runs_anything() => {

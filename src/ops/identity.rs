@@ -50,7 +50,7 @@ impl Identity {
             return Ok(agent);
         }
         let home = Home::new(&config.home);
-        // Where the registry can't be read, nobody is taken for a person by that.
+        // If the registry can't be read, no process counts as a person's because of that.
         let unreadable = |e: io::Error| home::unusable(&home.runners(), &e);
         let (living, ended) = home.runners_by_life().map_err(unreadable)?;
         if living.is_empty() && ended.is_empty() {

@@ -136,7 +136,7 @@ pub struct Ops {
     announcer: Option<Announcer>,
     /// The server on a copy of the records, while orch is stopped.
     _history: Option<History>,
-    /// Why the state folder is not safe, for a verb that works all the same.
+    /// Why the state folder is not safe, for a verb that works nevertheless.
     unsafe_folder: Option<Error>,
     /// Why sessions.toml cannot be used, where the configuration is the one that the supervisor has loaded.
     wrong_file: Option<Error>,

@@ -19,7 +19,7 @@ impl Ops {
     /// master and Redis go on.
     ///
     /// # Errors
-    /// NotRunning: there is none. What keeps the new one from starting: then the agents go on without a supervisor.
+    /// NotRunning: there is none. What keeps the new one from starting: then the agents continue without a supervisor.
     pub async fn restart(&self) -> Result<Restarted> {
         self.refuse_within_attempt("restart")?;
         self.refuse_wrong_file()?;

@@ -34,7 +34,7 @@ use crate::{
 
 /// How many tasks with questions, and how many held tasks, are listed one by one.
 const LISTED: usize = 1_000;
-/// How many dead letters are: nobody waits for them.
+/// How many dead letters are shown: no one waits for them.
 const LISTED_FAILED: usize = 100;
 /// How long Redis may take to answer: a person who types `status` wants to know that it does not.
 const ANSWERS: Duration = Duration::from_secs(2);

@@ -21,7 +21,7 @@ use crate::{
 const PAGE: usize = 200;
 /// How many tasks a filter looks at in one round trip at most.
 const PAGES: usize = 2_000;
-/// Of so many tasks in the states that are asked for, all ids are read; of more, the newest tasks are read instead.
+/// Up to this many tasks in the requested states, all ids are read; with more, the newest tasks are read instead.
 const FEW: usize = 5_000;
 
 /// A filter, ready to be applied.

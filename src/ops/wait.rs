@@ -112,7 +112,7 @@ impl Waited {
     }
 }
 
-/// A wait that goes on.
+/// A wait in progress.
 struct Waiting<'a> {
     ops: &'a Ops,
     ids: Vec<TaskId>,

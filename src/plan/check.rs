@@ -16,7 +16,7 @@ pub(super) fn cycle(plan: &Plan, places: &[usize]) -> Option<Mistake> {
     }
     let mut is_left = vec![true; plan.tasks.len()];
     ordered.iter().for_each(|place| is_left[*place] = false);
-    // Each that is left comes after one that is left: whoever goes back comes round.
+    // Each remaining task comes after a remaining one, so going back leads around a cycle.
     let back = |place: usize| predecessors[place].iter().copied().find(|first| is_left[*first]);
     let mut at = is_left.iter().position(|left| *left)?;
     let mut seen = vec![usize::MAX; plan.tasks.len()];
@@ -65,7 +65,7 @@ pub(super) fn results(plan: &Plan, places: &[usize]) -> Vec<Mistake> {
 /// What is allowed, and probably not meant.
 pub(super) fn remarks(plan: &Plan, roles: &[(&str, u32)]) -> Vec<Mistake> {
     let mut remarks = Vec::new();
-    // How many tasks of one role are on one level: so many could run at the same time.
+    // How many tasks of one role are on one level: this many could run concurrently.
     let mut width: BTreeMap<(&str, usize), usize> = BTreeMap::new();
     for (task, level) in plan.tasks.iter().zip(rank::levels(&plan.predecessors())) {
         *width.entry((task.role.as_deref().unwrap_or(""), level)).or_default() += 1;

@@ -9,7 +9,7 @@ pub struct Mistake {
     pub at: usize,
     /// The key that it is about: `tasks.api.role`. Empty: the document as a whole.
     pub key: String,
-    /// What is wrong, as a sentence that goes on after the key.
+    /// What is wrong, as a sentence that begins after the key.
     pub what: String,
 }
 

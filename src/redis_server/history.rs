@@ -96,7 +96,7 @@ impl History {
         self.folder.0.join("sock")
     }
 
-    /// Removes the folder; connections that were made before go on. Nothing is left behind then, whatever ends this process.
+    /// Removes the folder; existing connections continue. Nothing is left behind then, whatever ends this process.
     pub fn hide(&self) {
         let _ = fs::remove_dir_all(&self.folder.0);
     }

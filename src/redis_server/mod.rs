@@ -94,7 +94,7 @@ impl ServerSpec {
             ("no-appendfsync-on-rewrite", "no".into()),
             // Snapshots would be a second, older truth.
             ("save", String::new()),
-            // A full memory refuses new tasks; it never drops old ones. Ends and reports get through all the same.
+            // A full memory refuses new tasks; it never drops old ones. Ends and reports are still accepted.
             ("maxmemory", self.max_memory.to_string()),
             ("maxmemory-policy", "noeviction".into()),
             ("dir", dir.display().to_string()),
@@ -256,7 +256,7 @@ impl Server {
     /// # Errors
     /// Configuration: the folder cannot be made or written.
     pub fn make_folder_again(&self) -> Result<()> {
-        // Not the folders above it: where those are gone, nobody wants the data any more.
+        // Not the folders above it: if those are gone, the data is not wanted any more.
         places::make_dir(&self.spec.dir)?;
         places::prepare_dir(&self.spec.dir)?;
         self.access.write_into(&self.spec.dir)

@@ -67,7 +67,7 @@ impl Program {
         parse_version(&self.version).is_some_and(|version| version >= (major, 0))
     }
 
-    /// The program that mends this server's append-only file.
+    /// The program that repairs this server's append-only file.
     pub(super) fn aof_checker(&self) -> &'static str {
         if self.argv0.starts_with("valkey") { "valkey-check-aof" } else { "redis-check-aof" }
     }

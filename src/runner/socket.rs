@@ -69,7 +69,7 @@ impl AgentSocket {
             if let Some(folder) = path.parent() {
                 crate::home::create_dir(folder)?;
             }
-            // An incarnation has one runner: what is there is left from nobody.
+            // An incarnation has one runner, so no other process can have left what is there.
             let _ = fs::remove_file(&path);
             let listener = StdListener::bind(&path)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
@@ -91,7 +91,7 @@ impl AgentSocket {
         self.scope.send_replace(Scope::Agent(attempt));
     }
 
-    /// No program runs any more: connections are closed, and nobody may connect.
+    /// No program runs any more: connections are closed, and none is accepted.
     pub fn close(&self) {
         self.scope.send_replace(Scope::Nobody);
     }

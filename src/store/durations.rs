@@ -17,7 +17,7 @@ pub struct Took {
 }
 
 impl Store {
-    /// How long the tasks took that have succeeded last, at most so many.
+    /// The durations of up to this many tasks that succeeded last.
     ///
     /// # Errors
     /// An unreachable Redis.

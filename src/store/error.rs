@@ -78,7 +78,7 @@ impl StoreError {
             other => other,
         }
     }
-    /// Whether one record or one call is to blame, so that others may go on.
+    /// Whether one record or one call is to blame, so that others may continue.
     pub fn concerns_one_record(&self) -> bool {
         matches!(self, StoreError::Damaged { .. } | StoreError::Other(_))
     }

@@ -194,7 +194,7 @@ impl Store {
         }
     }
 
-    /// The first line of each of these tasks' texts, cut to so many columns; `None` for unknown ones.
+    /// The first line of each of these tasks' texts, cut to this many columns; `None` for unknown ones.
     ///
     /// # Errors
     /// An unreachable Redis.

@@ -216,7 +216,7 @@ pub(super) fn messages(texts: &[String], read: u64) -> Vec<Message> {
 }
 
 impl Store {
-    /// Asks a person, or looks whether they have answered: the same token is the same question. For `waits` from now on
+    /// Asks a person, or checks for the answer: the same token is the same question. For `waits` from now on
     /// the program counts as waiting (`lua/question/ask.lua`).
     ///
     /// # Errors

@@ -50,7 +50,7 @@ impl Announcement {
     pub fn failed(&mut self, e: &Error) {
         self.say(&Said::Failed(e.clone()));
     }
-    /// It is not, and the supervisor goes on trying.
+    /// It is not, and the supervisor continues to try.
     pub fn still_trying(&mut self, e: Error) {
         self.say(&Said::StillTrying(e));
     }

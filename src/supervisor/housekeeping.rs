@@ -20,7 +20,7 @@ const MEMORY_EVERY: Duration = Duration::from_secs(1);
 /// What a pass over many agents and tasks needs is freed with it; freed is not given back.
 const PAGES_EVERY: Duration = Duration::from_secs(60);
 const REPORTS_EVERY: Duration = Duration::from_secs(10);
-/// A report that has been half-written for so long has no writer any more.
+/// A report that has been half-written for this long has no writer any more.
 const UNFINISHED: Duration = Duration::from_secs(60);
 /// Or ten times in the time for which tasks are kept, where that is short.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);

@@ -42,7 +42,7 @@ pub(super) enum State {
     Asked,
     /// It is a request by now.
     Requested,
-    /// A second one has: this supervisor ends, and the agents go on.
+    /// A second one has: this supervisor ends, and the agents continue.
     AskedTwice,
 }
 

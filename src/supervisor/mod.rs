@@ -253,7 +253,7 @@ impl Supervisor {
                 () = self.leaving.changed() => {}
             }
             if self.leaving.state() == leaving::State::AskedTwice {
-                // The agents go on, and the next supervisor adopts them.
+                // The agents continue, and the next supervisor adopts them.
                 return Err(
                     Error::failed("ended by a second signal; agents and Redis go on").hint("adopt them: orch start")
                 );

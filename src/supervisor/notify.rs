@@ -171,7 +171,7 @@ mod tests {
             () = begun => {}
         }
         let pid: u32 = std::fs::read_to_string(&below).unwrap().trim().parse().unwrap();
-        // It is nobody's child here, and gone as soon as its new parent has looked.
+        // It is no child of ours, and is gone as soon as its new parent has reaped it.
         while ProcessId::of(pid).is_some_and(|process| process.is_alive()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -31,7 +31,7 @@ use crate::{
 const JUMP: Duration = Duration::from_secs(2);
 
 /// For this part of a lease, Redis may be away before an answer and as long between two looks without being noticed. Both and a
-/// heartbeat, which is half a lease at most, are less than a lease: nobody is given up for that.
+/// heartbeat, which is half a lease at most, are less than a lease: no agent is declared hung for that.
 const UNNOTICED: u32 = 6;
 
 /// Looks, and remembers what it needs to judge the next look.

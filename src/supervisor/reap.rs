@@ -73,7 +73,7 @@ impl Jobs {
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
         let mut reports = self.home.pending_reports();
         reports.extend(self.home.unacknowledged_of(&agent.incarnation));
-        // Redis may have heard of its end, and lost that again.
+        // Redis may have recorded its end, and lost that again.
         let last = agent.task.as_ref().zip(agent.attempt);
         reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
         reports.retain(|r| r.incarnation == agent.incarnation);
@@ -209,7 +209,7 @@ async fn end_processes(home: &Home, incarnation: &str, orphans: &Orphans) -> boo
 async fn close(mux: &dyn Mux, session: &str, tags: &Tags) -> bool {
     match mux.close(session, tags).await {
         Ok(_) => true,
-        // Its processes have ended, so tmux has closed it by itself.
+        // Its processes have ended, so tmux has closed it.
         Err(e @ MuxError::Missing { .. }) => {
             tracing::warn!(session, "not looked for: {e}");
             true

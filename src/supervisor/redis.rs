@@ -12,7 +12,7 @@ use crate::{
     store::{Store, Tls, checkpoint::Checkpoint},
 };
 
-/// A server that is killed while the supervisor starts is started again for so long.
+/// How long a server that is killed while the supervisor starts is restarted.
 const KILLED_AT_START: Duration = Duration::from_secs(2);
 /// A server that does not stay up is not started more often than this.
 const PAUSE_CAP: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ pub(super) struct Managed {
     /// Since when it serves; `None` where the last start has failed.
     up_since: Option<Instant>,
     pause: Duration,
-    /// When it was last heard.
+    /// When it last answered.
     answered: Instant,
 }
 

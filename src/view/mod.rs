@@ -132,7 +132,7 @@ impl View {
         text::hanging(lead, &text::safe(sentence), self.width)
     }
 
-    /// A text after a mark or a name, each of its lines as it is; what is too long for a line goes on below, indented like
+    /// A text after a mark or a name, each of its lines as it is; what is too long for a line continues below, indented like
     /// all of it. Ends with a newline.
     pub fn verbatim(&self, lead: &str, text: &str) -> String {
         text::verbatim(lead, &text::safe(text), self.width)
@@ -145,7 +145,7 @@ impl View {
     }
 
     /// An item of a list: `head`, then as much of the first line of `tail` as fits. Where hardly a word would fit, the
-    /// tail goes on a line of its own.
+    /// tail gets a line of its own.
     pub fn item(&self, head: &str, tail: &str) -> String {
         let columns = self.width.unwrap_or(ITEM);
         match columns.saturating_sub(text::width(head) + 2) {

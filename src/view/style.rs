@@ -20,7 +20,7 @@ pub enum Style {
     Yellow,
     /// At work.
     Blue,
-    /// Will go on soon.
+    /// Will continue soon.
     Cyan,
 }
 

@@ -48,6 +48,6 @@ pub(super) fn add(command: Command, width: usize) -> Command {
 }
 
 fn heading(title: &str) -> String {
-    // Clap's own style of a heading; clap removes it where nobody would see it.
+    // Clap's own style of a heading; clap removes it if the output is not a terminal.
     format!("\x1b[1;4m{title}:\x1b[0m\n")
 }

@@ -146,7 +146,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Checks that the master's program is told what its role says.
+    /// Checks that the master's program gets the instructions of its role.
     pub(super) fn check_master(&mut self, table: &str, written: &WrittenRole, role: &Role) {
         let keys = [
             (Key::Instructions, written.instructions.as_ref().map(|at| at.line)),

@@ -112,7 +112,7 @@ pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
         return Some(last_error(&lines[..input_line(&lines)?])?.map(str::trim).collect::<Vec<_>>().join(" "));
     };
     let choices = first_choice(&lines, CURSOR).or_else(|| first_choice(&lines, '>'))?;
-    // What was printed before begins in the first column, and goes on further to the right.
+    // What was printed before begins in the first column, and continues further to the right.
     let printed =
         lines[..choices].iter().rposition(|line| !line.is_empty() && indent(line) == 0).map_or(0, |at| at + 1);
     let begin = printed + lines[printed..choices].iter().position(|line| matches!(indent(line), 1 | 2))?;

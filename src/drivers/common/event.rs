@@ -69,7 +69,7 @@ pub enum Event {
     },
     /// What the last call of a tool changes in a file: lines that begin with `-` or `+`, not cut.
     Changes(String),
-    /// A warning or an error of the program itself, which it reports and goes on.
+    /// A warning or an error of the program itself, after which it continues.
     Note(String),
     /// Tokens and cost of this run so far.
     Usage(Usage),

@@ -73,7 +73,7 @@ pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
 }
 
 /// `⠇ … (2s · esc to cancel)` above, in two lines where it is narrow, and under it what is queued. A text begins with
-/// another sign, and goes on further to the right.
+/// another sign, and continues further to the right.
 fn is_working(above: &[&str]) -> bool {
     let is_turning = |line: &&str| indent(line) <= 2 && screen::is_turning(line);
     above.iter().rev().take(8).any(is_turning)

@@ -37,7 +37,7 @@ const OF_OPENCODE: &str = ".opencode";
 /// Variables that name certificates.
 const CERTIFICATES: [&str; 6] =
     ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"];
-/// Of a folder, so many files are copied, of less than so many bytes; the others can be read.
+/// Up to this many files of a folder are copied, each smaller than this many bytes; the others can be read.
 const MOST_COPIES: usize = 64;
 const LARGEST_COPY: u64 = 8 << 20;
 /// The home folder of a program whose user has none.

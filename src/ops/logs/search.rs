@@ -23,7 +23,7 @@ use crate::{
     ops::{LogFound, LogLine, LogQuery, Looked, Ops, Steps},
 };
 
-/// With the output of so many tasks, all of it is read within a tenth of a second.
+/// The output of up to this many tasks is read within a tenth of a second.
 const FEW: usize = 1_000;
 /// Tasks that are read together first; then twice as many, up to the most: a hit in a new attempt is found early.
 const FIRST: usize = 8;
@@ -39,7 +39,7 @@ impl Ops {
         self.search_logs_sorted(query, FEW)
     }
 
-    /// The same; the hits are sorted where at most so many tasks have left output.
+    /// The same; the hits are sorted if at most this many tasks have left output.
     pub(in crate::ops) fn search_logs_sorted(&self, query: LogQuery, few: usize) -> Steps<'_, LogFound> {
         let search = Search { ops: self, query, few, state: State::New, found: VecDeque::new() };
         stream::try_unfold(search, async |mut search| Ok(search.next().await?.map(|found| (found, search)))).boxed()

@@ -16,7 +16,7 @@ use crate::{
 pub(super) const HISTORY: usize = 500;
 /// How many times the rest of a plan is simulated.
 const SIMULATIONS: usize = 200;
-/// Of so many tasks at most together in all simulations: a large plan is simulated less often.
+/// The most tasks in all simulations together: a large plan is simulated less often.
 const SIMULATED: usize = 100_000;
 /// What a task takes of which nothing is known.
 const UNKNOWN: u64 = 60_000;

@@ -45,7 +45,7 @@ impl Connection {
     /// Connects to a socket. `agent` is the agent's name, for sentences.
     ///
     /// # Errors
-    /// NotRunning: nobody listens there.
+    /// NotRunning: no process listens there.
     pub async fn open(path: &Path, agent: &str) -> Result<Connection> {
         let stream = UnixStream::connect(path).await.map_err(|e| gone(agent, &e.to_string()))?;
         let (reader, writer) = stream.into_split();

@@ -45,7 +45,7 @@ fn follow(
         return;
     }
     let next = waits_for(task);
-    // A subtask that failed keeps nobody waiting; neither does what has succeeded.
+    // No task waits for a subtask that failed or succeeded.
     let open = |t: &&Task| next.contains(&t.id) && !t.state.is_terminal();
     for link in facts.links.iter().filter(open) {
         let is_new = told.insert(link.id.clone());

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// How many attempts are told one by one.
+/// How many attempts are listed one by one.
 const ATTEMPTS: usize = 10;
 
 /// The explanation of a task's state.

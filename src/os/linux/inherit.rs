@@ -35,7 +35,7 @@ pub fn memory_file(name: &std::ffi::CStr, content: &[u8]) -> io::Result<File> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was just opened and belongs to nobody else.
+    // SAFETY: the descriptor was just opened and has no other owner.
     let mut file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
     file.write_all(content)?;
     io::Seek::rewind(&mut file)?;

@@ -50,7 +50,7 @@ pub fn protect_this_process() -> io::Result<()> {
     let mask = umask(OURS);
     let mut before = BEFORE.write().unwrap_or_else(PoisonError::into_inner);
     if before.is_none() {
-        // Where the kernel shows nothing, mask and core files are kept all the same.
+        // If the kernel shows nothing, mask and limit of core files are still kept.
         let unknown = Attributes { umask: 0, nice: 0, groups: Vec::new(), limits: [(CORE.to_owned(), core)].into() };
         *before = Some(Attributes { umask: mask.bits(), ..attributes.unwrap_or(unknown) });
     }
@@ -132,7 +132,7 @@ fn own_descriptor(text: &str) -> Option<RawFd> {
     (pid.parse() == Ok(std::process::id())).then(|| descriptor.parse().ok()).flatten()
 }
 
-/// Creates a file in memory that the executed program inherits and nobody can change.
+/// Creates a file in memory that the executed program inherits and that cannot be changed.
 fn sealed(env: &[(OsString, OsString)]) -> io::Result<File> {
     let name = CString::new("orch-environment")?;
     // SAFETY: the name is a C string; the result is checked before it is used as a descriptor.

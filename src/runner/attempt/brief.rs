@@ -113,7 +113,7 @@ impl<'a> Brief<'a> {
         Brief { claimed, inputs, role, driver, folder, word, results, subtasks }
     }
 
-    /// Returns the prompt. `again` is what a continued conversation is told, which has had the rest already.
+    /// Returns the prompt. `again` is the text for a continued conversation, which contains the rest already.
     pub fn prompt(&self, again: Option<&str>) -> String {
         let text = again.unwrap_or(&self.claimed.task.description);
         if self.driver == DriverKind::Shell {
@@ -252,7 +252,7 @@ impl<'a> Brief<'a> {
                 "Commands: orch ask TEXT asks a person, orch delegate --wait --role ROLE TEXT gives a part to another agent."
                     .to_owned()
             }
-            // It runs no commands by itself.
+            // It does not run commands on its own.
             (false, Some(_)) => String::new(),
         }
     }

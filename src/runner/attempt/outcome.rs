@@ -23,7 +23,7 @@ pub(in crate::runner) enum Stop {
     AsksInVain,
     Leave(Leave),
     LeaseLost,
-    /// Nobody has answered what its program asked for so long: what it asked, and the bound.
+    /// The program's question was not answered within the limit: the question, and the limit.
     Unanswered(String, Duration),
     /// It repeats itself without an end: how.
     Runaway(String),

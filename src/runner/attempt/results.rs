@@ -11,7 +11,7 @@ const SHOWN: usize = 16 * 1024;
 
 /// Returns the task with the results that its text names.
 pub(super) async fn with_results(agent: &Agent, claimed: &Arc<Claimed>) -> Result<Arc<Claimed>, String> {
-    // Only the text of a plan's task names results: anywhere else it is what somebody wrote.
+    // Only the text of a plan's task names results: anywhere else it is ordinary text.
     let ids = match claimed.task.plan {
         Some(_) => plan::results_in(&claimed.task.description),
         None => Vec::new(),

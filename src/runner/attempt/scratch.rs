@@ -51,7 +51,7 @@ impl Scratch {
 
     /// Removes it on another thread, because it may contain many files.
     pub async fn end(self) {
-        // If no thread can be started, it is dropped all the same.
+        // If no thread can be started, it is dropped nevertheless.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::drivers::IDLE_SHARE;
 
-    /// Returns at which seconds a program was seen at work that uses so many ms in each interval of 5 s.
+    /// Returns the seconds at which a program counted as working that uses this many ms in each interval of 5 s.
     fn at_work(used: &[u64], idle: f64) -> Vec<usize> {
         let (began, mut idling, mut cpu) = (Instant::now(), Idling::default(), Duration::ZERO);
         let mut seen = Vec::new();

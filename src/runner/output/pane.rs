@@ -72,7 +72,7 @@ impl Pane {
     /// Starts the writing thread; it ends with the process.
     pub fn start() -> Self {
         let pane = Pane(Arc::default());
-        // Without the thread nothing is shown; the agent works all the same.
+        // Without the thread nothing is shown, but the agent works.
         let terminal = pane.0.clone();
         let write = move || terminal.write_for_ever(&mut std::io::stdout());
         let _ = std::thread::Builder::new().name("pane".into()).stack_size(64 * 1024).spawn(write);

@@ -57,7 +57,7 @@ impl Runaway {
             Event::ToolResult { ok, summary } => ("answer", ok, summary).hash(&mut hasher),
             Event::Note(text) => ("note", text).hash(&mut hasher),
             Event::Unknown { shown: Some(line) } => ("line", line).hash(&mut hasher),
-            // A program that tries again is bounded by itself, and known to wait for its service.
+            // A program that retries has its own bound, and is known to wait for its service.
             _ => return None,
         }
         self.events.push_back((now, hasher.finish()));

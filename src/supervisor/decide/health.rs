@@ -21,7 +21,7 @@ const TO_OPEN: Duration = Duration::from_secs(5);
 const TO_BE_THERE: Duration = Duration::from_secs(1);
 /// A runner reports some milliseconds after its session was opened; a loaded machine may take a thousand times as long.
 const TO_REPORT: Duration = Duration::from_secs(20);
-/// After so many leases without a heartbeat while Redis answered, an agent is hung, whatever was interrupted meanwhile.
+/// An agent is hung after this many leases without a heartbeat while Redis answered, whatever was interrupted meanwhile.
 const LEASES: u32 = 3;
 /// Beyond its grace, a runner that should have ended its attempt gets this long to record that.
 const TO_END: Duration = Duration::from_secs(30);

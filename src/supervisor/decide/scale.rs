@@ -129,7 +129,7 @@ fn make_room(world: &World, live: &[&Agent], without_slot: &[(&str, u64)], actio
         let missing = others.count().saturating_sub(made);
         let spare = here.len().saturating_sub(world.bounds(role).0 as usize).min(missing);
         let idle = here.iter().rev().filter(|a| a.state == AgentState::Idle);
-        // One for each ready task that is as urgent is not spare: it has only not heard of it yet.
+        // One agent for each ready task that is as urgent is not spare: its wake-up has not arrived yet.
         for agent in idle.skip(as_urgent(world, &role.name, most_urgent)).take(spare) {
             actions.push(Action::Stop {
                 agent: agent.id.clone(),

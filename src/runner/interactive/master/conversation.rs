@@ -11,7 +11,7 @@ use crate::{
 };
 
 const FILE: &str = "conversation.json";
-/// A program that dies this many times in a row in the middle of a turn is not told again to go on.
+/// A program that dies this many times in a row during a turn is not told again to continue.
 const AGAIN: u32 = 3;
 /// The prompt of a program whose turn was cut off by its death.
 const GO_ON: &str = "[orch] Your program was killed in the middle of your last turn, and has been started again. Look at \
@@ -24,7 +24,7 @@ struct Written {
     /// Whether it is in the middle of a turn.
     #[serde(default)]
     in_turn: bool,
-    /// How many programs in a row were told to go on with that turn.
+    /// How many programs in a row were told to continue that turn.
     #[serde(default)]
     again: u32,
 }
@@ -54,7 +54,7 @@ impl Conversation {
         self.written.as_ref().map(|written| written.session.as_str())
     }
 
-    /// Returns what the program that resumes it is told, if its predecessor was killed in the middle of a turn.
+    /// Returns the prompt for the program that resumes it, if its predecessor was killed during a turn.
     pub fn go_on(&mut self) -> Option<&'static str> {
         let written = self.written.clone().filter(|written| written.in_turn && written.again < AGAIN)?;
         self.write(Written { again: written.again + 1, ..written });

@@ -73,7 +73,7 @@ pub(in crate::runner) async fn serve(agent: &Agent, mut signals: Signals) -> Lea
             Ok(ended) => ended,
             Err(leave) => {
                 if leave != Leave::DeclaredLost {
-                    // What is stopped on purpose is not told to go on when it is started again.
+                    // A program that was stopped on purpose is not told to continue when it is started again.
                     terminal.conversation.set_in_turn(false);
                 }
                 return leave;

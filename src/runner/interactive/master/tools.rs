@@ -9,7 +9,7 @@ use crate::os;
 
 /// How often the processes are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// Looks in a row without the server after which it has died: a program may start another one by itself.
+/// Looks in a row without the server after which it has died: a program may start another one on its own.
 const MISSED: u32 = 2;
 
 /// What is known of the server.
