@@ -150,7 +150,7 @@ impl Gate {
         )
     }
 
-    /// Returns whether a person should be told: that a role is busy is what everyone expects.
+    /// Returns whether a person should be notified: that a role is busy is expected.
     pub fn is_news(&self) -> bool {
         !matches!(
             self,

@@ -44,7 +44,7 @@ pub(super) fn note(text: &str) {
     let _ = io::stderr().lock().write_all(format!("orch: {}\n", view::error::indented(text)).as_bytes());
 }
 
-/// Shows the help page to a user who has typed no verb.
+/// Shows the help page if no verb was typed.
 pub(super) fn help(page: &str) -> u8 {
     let _ = io::stderr().lock().write_all(page.as_bytes());
     Kind::Usage.exit_code()

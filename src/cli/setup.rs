@@ -26,7 +26,7 @@ pub(super) async fn init(args: &args::Init, session: &mut Session) -> Result<u8,
     Ok(0)
 }
 
-/// The agent in which this process runs, as far as it can be told without a usable sessions.toml.
+/// The agent in which this process runs, as far as it can be determined without a usable sessions.toml.
 fn agent_around(session: &Session) -> Option<String> {
     let of_project = || Identity::of_process(&session.load_config().ok()?).ok();
     match Identity::by_socket().or_else(of_project)? {

@@ -117,7 +117,7 @@ async fn stop(scene: &Scene, fault: &'static Fault, target: Target, rng: &mut Rn
     Some(done)
 }
 
-/// A runner that hangs has to be given up also while tmux does not answer, and no pass may wait for that.
+/// A runner that hangs must be declared dead even while tmux does not answer, and no pass may wait for tmux.
 async fn stop_tmux_and_runner(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> Option<Injected> {
     let server = find(scene, Target::Tmux, rng).await?;
     let runner = find(scene, Target::Runner, rng).await?;

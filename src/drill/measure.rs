@@ -14,7 +14,7 @@ use crate::model::{
     time::Timestamp,
 };
 
-/// An agent that hangs is given up this long after its lease has ended, at the latest.
+/// An agent that hangs is declared dead at most this long after its lease has ended.
 pub(super) const GIVEN_UP_WITHIN: Duration = Duration::from_secs(1);
 /// A pass of the supervisor is held up by something else than Redis for this long at most.
 pub(super) const HELD_UP_WITHIN: Duration = Duration::from_millis(100);
@@ -88,7 +88,7 @@ impl<'a> Facts<'a> {
         tasks.iter().filter_map(|task| self.again(task, since)).max()
     }
 
-    /// Agents that were given up for their silence, and how long that had lasted by then. The time of a break, in which
+    /// Agents that were declared dead for their silence, and how long that had lasted by then. The time of a break, in which
     /// could not be reported, is not in it.
     pub fn silences(&self) -> impl Iterator<Item = (&Event, Duration)> {
         let silence = |e: &Event| {

@@ -31,7 +31,7 @@ use crate::{
     store::passes::Passes,
 };
 
-/// How long after the last fault everything may take to come to rest. A runner that does not report is given up after
+/// How long after the last fault everything may take to come to rest. A runner that does not report is declared dead after
 /// 20 s, and a role whose agents die at once is held back for a while.
 const QUIET_WITHIN: Duration = Duration::from_secs(90);
 /// So many `orch delegate` at the same time.

@@ -164,7 +164,7 @@ pub struct RoleSettings<'a> {
     pub command: &'a [String],
     /// The model, as the agent program calls it; `None`: the program's own default.
     pub model: Option<&'a str>,
-    /// What every agent of the role is told beside its task.
+    /// What every agent of the role is told in addition to its task.
     pub instructions: Option<&'a str>,
     /// The folder of the role, absolute.
     pub cwd: &'a Path,

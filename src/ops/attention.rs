@@ -167,7 +167,7 @@ pub(super) fn asking(look: &Look, out: &mut Vec<Attention>) {
 
 /// A service that does not answer for this long has no short disturbance: a person may know more, or fix it.
 const RETRYING_IS_NEWS: Duration = Duration::from_secs(60);
-/// For so long it is said that data was lost.
+/// How long a loss of data is reported.
 const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
 
 /// A program has the supervisor's password, and may do it again.

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Bytes of the task's text that the question shows. A person can't judge more at once; the rest is said to be missing.
+/// Bytes of the task's text that the question shows. A person can't judge more in one question, which says how much is missing.
 const SHOWN: usize = 16 * 1024;
 /// Bytes of its context.
 const SHOWN_CONTEXT: usize = 4 * 1024;

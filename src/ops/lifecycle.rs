@@ -138,7 +138,7 @@ impl Ops {
         Ok(())
     }
 
-    /// What a person has to mend first is said before anything is started.
+    /// What a person has to fix first is reported before anything is started.
     pub(super) async fn may_start(&self) -> Result<()> {
         let mux = self.mux();
         mux.check().await?;

@@ -193,7 +193,7 @@ impl Store {
     }
 }
 
-/// A user and its rules, by a line of `ACL LIST`, without what is said of every user.
+/// A user and its rules, from a line of `ACL LIST`, without the rules that every user has.
 fn tokens(line: &str) -> Option<(&str, BTreeSet<&str>)> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let user = words.next()?;

@@ -92,7 +92,7 @@ impl Store {
     }
 }
 
-/// For so long it is said that a message was not read; the Lua script keeps the key as long.
+/// How long an unread message is reported; the Lua script keeps the key for the same time.
 const NEWS: std::time::Duration = std::time::Duration::from_secs(3600);
 
 fn sent_at(message: &str) -> Option<Timestamp> {

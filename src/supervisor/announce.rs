@@ -37,7 +37,7 @@ impl Announcement {
             self.still_trying(Error::config(format!("the master does not stay up: {}", breaker.reason)).hint(hint));
         }
     }
-    /// It will not stand; that is said when everything that was started for it has ended.
+    /// It cannot be started; this is reported when everything that was started for it has ended.
     pub fn fail_at_end(&mut self, e: Error) {
         self.problem = Some(e);
     }

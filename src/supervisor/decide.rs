@@ -35,7 +35,7 @@ pub(super) enum Action {
         agent: String,
         /// Which run of it.
         incarnation: String,
-        /// `Failed`, or `Stopped` where it was told to stop.
+        /// `Failed`, or `Stopped` if it was asked to stop.
         to: AgentState,
         /// Why, in words, for the agent and for its attempt.
         reason: String,

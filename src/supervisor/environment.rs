@@ -73,7 +73,7 @@ pub(super) fn of_agent(
     // A bare `tmux kill-server` typed by an agent must not end the server that all agents live in.
     env.insert("TMUX_TMPDIR".into(), home.agent_tmux().display().to_string());
     env.insert(OUTER_TMUX_TMPDIR.into(), tmux_tmpdir);
-    // For the program to know. Who it is to orch is said by its socket, which the runner adds.
+    // For information. orch identifies the program by its socket, which the runner adds.
     env.extend([("ORCH_AGENT".into(), agent.to_owned()), ("ORCH_ROLE".into(), role.name.clone())]);
     env
 }

@@ -20,7 +20,7 @@ use crate::{
 /// Programs are looked for this often. Each of some places for each role: more than all else that a pass does.
 const LOOK_FOR_PROGRAMS: Duration = Duration::from_secs(1);
 
-/// What the store was told.
+/// What was last written to the store.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// In which epoch: a Redis that lost something may have lost this.

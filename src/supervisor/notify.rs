@@ -39,7 +39,7 @@ impl Notifier {
         Notifier { slots: Arc::new(Semaphore::new(AT_ONCE)), redactor }
     }
 
-    /// Takes what waits to be told, and starts telling it. What was taken is never told again, also where the telling
+    /// Takes the waiting notices, and starts to report them. A notice that was taken is never reported again, even if the report
     /// fails: `orch status` says it for as long as it is so.
     ///
     /// Its programs get `environment`, that of `orch start`, without what is a secret.

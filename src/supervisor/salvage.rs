@@ -80,7 +80,7 @@ pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<
     Ok(())
 }
 
-/// Makes an attempt known again that ended in an earlier epoch, so that its end can be told. Whether there is one.
+/// Records again an attempt that ended in an earlier epoch, so that its end can be reported. Returns whether there is one.
 async fn reinstate(store: &Store, home: &Home, report: &Report) -> Result<bool> {
     let epoch = epoch_of(report.fence);
     if store.epoch() <= epoch {

@@ -12,7 +12,7 @@ impl Supervisor {
         if self.gone.is_none()
             && let Ok(seen) = self.store.observe(&[]).await
         {
-            // A runner that was ended while it told its own may have left it.
+            // A runner that was ended while it reported its own end may have left it.
             if let Err(e) = salvage::tell_all(&self.store, &self.home, &seen).await {
                 tracing::warn!("reports stay for the next start: {e}");
             }

@@ -102,7 +102,7 @@ impl World<'_> {
         self.sessions.is_some_and(|sessions| !sessions.iter().any(is_its))
     }
 
-    /// What keeps roles from starting agents, once those are gone that are given up.
+    /// What keeps roles from starting agents, once the agents that are declared dead are gone.
     pub fn admission(&self, given_up: &BTreeSet<String>) -> admission::Snapshot {
         let mut seen = self.store.admission(&self.master.session, given_up);
         seen.configure(self.roles.values().map(|role| (role.name.as_str(), role.max)), self.limits.max_agents);

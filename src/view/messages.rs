@@ -18,7 +18,7 @@ use crate::{
     ops::types::{Allowed, Answered, Asked, Attention, Inbox, Sent},
 };
 
-/// Up to this age nothing is said about it.
+/// Up to this age it is not reported.
 const JUST_NOW: Duration = Duration::from_secs(10);
 /// Columns of a question in a line.
 const QUESTION: usize = 60;

@@ -2,7 +2,7 @@
 
 use super::{name::is_path, shape};
 
-/// Shorter random text is not long enough to be told from an ordinary identifier.
+/// Shorter random text cannot be distinguished from an ordinary identifier.
 const LONG: usize = 24;
 /// Length of the shortest hash that is written in hexadecimal (MD5).
 const HASH: usize = 32;

@@ -38,7 +38,7 @@ pub const VARIABLE: &str = "ORCH_SOCKET";
 /// The longest line. Many tasks with long texts are accepted in one step; a longer line is no request of ours.
 const LONGEST: u64 = 64 << 20;
 
-/// A line from a program to its runner: a request, or the wish to end one.
+/// A line from a program to its runner: a request, or the cancellation of one.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sent {
     id: u64,

@@ -126,7 +126,7 @@ pub fn without_secrets(is_secret: impl Fn(&OsStr, &OsStr) -> bool, hands_on: boo
     Err(command.exec())
 }
 
-/// Returns the descriptor that a process of this id was handed.
+/// Returns the descriptor that a process of this id was passed.
 fn own_descriptor(text: &str) -> Option<RawFd> {
     let (pid, descriptor) = text.split_once(':')?;
     (pid.parse() == Ok(std::process::id())).then(|| descriptor.parse().ok()).flatten()
@@ -152,7 +152,7 @@ fn sealed(env: &[(OsString, OsString)]) -> io::Result<File> {
     }
 }
 
-/// Reads and closes the file that was handed on.
+/// Reads and closes the file that was passed on.
 fn take(descriptor: RawFd) -> io::Result<Vec<(OsString, OsString)>> {
     // SAFETY: a plain system call, which fails for a descriptor that is not open or no file in memory.
     if unsafe { libc::fcntl(descriptor, libc::F_GET_SEALS) } != SEALS {

@@ -32,7 +32,7 @@ pub(in crate::runner) struct Typed {
 /// The time limits.
 #[derive(Debug, Clone)]
 pub(in crate::runner) struct Pace {
-    /// A user who has typed or attached within this time may continue to type.
+    /// A user that has typed or attached within this time may continue to type.
     pub person: Duration,
     /// After this time it is known whether a user who has attached also types.
     pub attached: Duration,

@@ -25,7 +25,7 @@ const TO_REPORT: Duration = Duration::from_secs(20);
 const LEASES: u32 = 3;
 /// Beyond its grace, a runner that should have ended its attempt gets this long to record that.
 const TO_END: Duration = Duration::from_secs(30);
-/// Beyond its grace, a runner that was told to leave gets this long to record its end.
+/// Beyond its grace period, a runner that was asked to stop gets this long to record its end.
 const TO_LEAVE: Duration = Duration::from_secs(5);
 
 /// Reaps every agent that a rule applies to; returns their incarnations.
@@ -48,14 +48,14 @@ pub(super) fn check(world: &World, actions: &mut Vec<Action>) -> BTreeSet<String
     given_up
 }
 
-/// That an agent has ended or must be given up, and why.
+/// An agent that has ended or must be declared dead, with the reason.
 struct Verdict {
     to: AgentState,
     reason: String,
     evidence: Evidence,
 }
 
-/// Whether an agent has ended or must be given up, and why. The rules in their order.
+/// Returns whether an agent has ended or must be declared dead, and why. The rules are in their order.
 fn verdict(world: &World, record: &Record) -> Option<Verdict> {
     let agent = &record.agent;
     let (now, limits) = (world.store.now, world.limits);

@@ -189,7 +189,7 @@ fn as_urgent(world: &World, role: &str, that: u64) -> usize {
 fn master(world: &World, now: &Snapshot, actions: &mut Vec<Action>) {
     let suspended = !admission::master_gates(now).is_empty();
     let being_ended = world.store.orphans.values().any(|r| r.session == world.master.session);
-    // One that is given up has the name until its end is recorded.
+    // An agent that is declared dead has the name until its end is recorded.
     if !world.agents().any(|a| a.master) && !suspended && !being_ended && world.roles.contains_key(&world.master.role) {
         actions.push(Action::Spawn {
             agent: world.master.session.clone(),
