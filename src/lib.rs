@@ -105,6 +105,15 @@
 //! A task that waits for a person keeps its slot, because its program still runs, with its memory and its unfinished
 //! files. A task that waits for its own subtasks gives up its slot, because they could not start otherwise.
 //!
+//! ## Locks
+//!
+//! A task may declare which paths it writes and reads ([`model::pattern`]). `task/claim.lua` takes all of its locks or none in
+//! the step that claims it, and `move` releases them where the task stops running, however that comes about. A ready task
+//! that lacks a lock is *parked*: it leaves the ready queue of its role, waits in a queue of those that lack the same, and is
+//! offered again when a lock in its way is released (`store/lua/prelude/locks.lua`). Once it has been overtaken, it reserves
+//! what it needs, and younger tasks do not get that. A claim looks at the locks above and below the paths that it needs, and at
+//! no others. A person's lock has the same form, and ends when it is released or expires.
+//!
 //! ## How agents end
 //!
 //! A runner is a child subreaper: orphaned processes of its program become its own children, and it ends them when the

@@ -27,6 +27,7 @@ pub fn task(state: TaskState) -> Task {
         depth: 0,
         created_at: Timestamp(0),
         ready_at: None,
+        parked_at: None,
         due_at: None,
         deadline_at: None,
         ended_at: None,

@@ -1,6 +1,6 @@
 //! One thing that keeps a task or a role from starting.
 
-use super::snapshot::Suspension;
+use super::{locks::Lacking, snapshot::Suspension};
 use crate::model::{gate::GateCode, time::Timestamp};
 
 /// One thing that keeps a task or a role from starting, with what there is to say of it.
@@ -68,6 +68,8 @@ pub enum Gate {
         /// How many.
         ahead: u64,
     },
+    /// The task lacks a lock.
+    Lock(Box<Lacking>),
     /// The task waits for another one.
     Dependency,
     /// The task is tried again at a later time.
@@ -101,6 +103,7 @@ impl Gate {
             Gate::Memory { .. } => GateCode::Memory,
             Gate::Disk { .. } => GateCode::Disk,
             Gate::BehindOthers { .. } => GateCode::BehindOthers,
+            Gate::Lock(_) => GateCode::Lock,
             Gate::Dependency => GateCode::Dependency,
             Gate::Delayed { .. } => GateCode::Delayed,
             Gate::Held => GateCode::HeldPerson,
@@ -121,6 +124,7 @@ impl Gate {
             | Gate::ScaledToZero
             | Gate::RoleSlots { .. }
             | Gate::MoreUrgentRole { .. }
+            | Gate::Lock(_)
             | Gate::Dependency
             | Gate::Delayed { .. }
             | Gate::Held
@@ -158,6 +162,7 @@ impl Gate {
                 | Gate::MoreUrgentRole { .. }
                 | Gate::MaxAgents { .. }
                 | Gate::BehindOthers { .. }
+                | Gate::Lock(_)
                 | Gate::Dependency
                 | Gate::Delayed { .. }
         )

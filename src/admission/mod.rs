@@ -13,6 +13,7 @@
 //!   `max_agents`, too little memory or disk space, a missing role, and a supervisor that does not run.
 
 mod gate;
+pub mod locks;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,8 @@ pub struct Candidate<'a> {
     pub task: &'a Task,
     /// Ready tasks of its role that an agent takes before it.
     pub ahead: u64,
+    /// The first lock that it lacks ([`locks::lacking`]).
+    pub lacks: Option<&'a locks::Lacking>,
 }
 
 /// Returns everything that keeps the task from starting, or without one every further task of the role: what concerns
@@ -103,8 +106,9 @@ fn more_urgent_role(role: &str, state: &RoleState, now: &Snapshot) -> Option<Gat
 }
 
 /// What keeps this one task from starting.
-fn task_gates(Candidate { task, ahead }: Candidate) -> Option<Gate> {
+fn task_gates(Candidate { task, ahead, lacks }: Candidate) -> Option<Gate> {
     match task.state {
+        TaskState::Ready if lacks.is_some() => lacks.cloned().map(Box::new).map(Gate::Lock),
         TaskState::Ready if ahead > 0 => Some(Gate::BehindOthers { ahead }),
         TaskState::Ready => None,
         TaskState::Blocked => Some(Gate::Dependency),

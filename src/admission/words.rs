@@ -70,6 +70,7 @@ impl Gate {
             Gate::BehindOthers { ahead } => {
                 format!("{} first", count(*ahead, "ready task of its role goes", "ready tasks of its role go"))
             }
+            Gate::Lock(lacking) => lacking.sentence(now),
             Gate::Dependency => "it waits for another task".to_owned(),
             Gate::Delayed { until: Some(until) } if *until > now => {
                 format!("it is tried again in {}, at {until}", human(until.since(now)))
@@ -113,6 +114,7 @@ impl Gate {
             },
             Gate::ScaledToZero => format!("orch scale {role} 1"),
             Gate::RoleSlots { .. } => format!("orch tasks --state running --role {role}"),
+            Gate::Lock(_) => "orch locks".to_owned(),
             Gate::MaxAgents { .. } | Gate::MoreUrgentRole { .. } => "orch agents".to_owned(),
             Gate::Memory { .. } => FREE_MEMORY.to_owned(),
             Gate::Disk { .. } => FREE_DISK.to_owned(),

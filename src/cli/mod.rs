@@ -15,6 +15,7 @@ pub mod errors;
 mod events;
 mod hook;
 mod lifecycle;
+mod locks;
 mod logs;
 mod man;
 mod messages;
@@ -128,6 +129,9 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
         Verb::Plan(args) => plans::run(args, session).await,
+        Verb::Lock(args) => locks::lock(args, session).await,
+        Verb::Unlock(args) => locks::unlock(args, session).await,
+        Verb::Locks => locks::list(session).await,
         Verb::Prune(args) => cancel::prune(&args, session).await,
         Verb::Ask(args) => messages::ask(args, session).await,
         Verb::Questions => messages::questions(session).await,

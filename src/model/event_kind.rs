@@ -35,6 +35,8 @@ words! {
         TaskWaiting = "task.waiting",
         /// A task waits for its subtasks no longer.
         TaskResumed = "task.resumed",
+        /// A ready task waits for the lock of another task or of a person.
+        TaskParked = "task.parked",
         /// A task's record is damaged, and was quarantined.
         TaskDamaged = "task.damaged",
         /// A task's program reports progress.
@@ -49,6 +51,12 @@ words! {
         PlanFailed = "plan.failed",
         /// A plan was cancelled.
         PlanCancelled = "plan.cancelled",
+        /// A person or a running task has locked paths.
+        LockTaken = "lock.taken",
+        /// A person or a running task has released paths.
+        LockReleased = "lock.released",
+        /// The time of a person's lock has passed.
+        LockExpired = "lock.expired",
         /// An agent is about to be started.
         AgentStarting = "agent.starting",
         /// An agent waits for a task.

@@ -47,6 +47,8 @@ words! {
         Disk = "disk",
         /// Other ready tasks of the role go first.
         BehindOthers = "behind_others",
+        /// The task waits for a lock that another task or a person has.
+        Lock = "lock",
         /// The task waits for another task.
         Dependency = "dependency",
         /// The task is tried again at a later time.
@@ -70,6 +72,7 @@ impl GateCode {
         !matches!(
             self,
             GateCode::BehindOthers
+                | GateCode::Lock
                 | GateCode::Dependency
                 | GateCode::Delayed
                 | GateCode::HeldQuestion

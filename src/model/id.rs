@@ -82,6 +82,11 @@ pub fn is_beginning(text: &str) -> bool {
 }
 
 /// `n` random characters of the id alphabet (at most 25).
+/// As many random characters as an id has.
+pub fn random_word() -> String {
+    random_chars(RANDOM_CHARS)
+}
+
 fn random_chars(n: usize) -> String {
     let mut bits = uuid::Uuid::new_v4().as_u128();
     // The version and variant bits of a v4 uuid are fixed; fold them away.

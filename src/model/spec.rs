@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     edge::Edge,
     id::{PlanId, TaskId},
+    pattern::Pattern,
     retry::Delays,
     task::Priority,
 };
@@ -40,6 +41,12 @@ pub struct Spec {
     /// Paths that the task is about.
     #[serde(default)]
     pub artifacts: Vec<String>,
+    /// What it writes: patterns of paths that it locks while it runs.
+    #[serde(default)]
+    pub writes: Vec<Pattern>,
+    /// What it reads, and nobody else may write meanwhile.
+    #[serde(default)]
+    pub reads: Vec<Pattern>,
     /// The folder it runs in, if not its role's.
     pub cwd: Option<String>,
     /// Idempotency key.
@@ -78,6 +85,8 @@ impl Default for Spec {
             plan_key: None,
             labels: BTreeMap::new(),
             artifacts: Vec::new(),
+            writes: Vec::new(),
+            reads: Vec::new(),
             cwd: None,
             key: None,
             notify: None,

@@ -204,6 +204,9 @@ pub struct Task {
     pub created_at: Timestamp,
     /// When it last became ready.
     pub ready_at: Option<Timestamp>,
+    /// Since when it has been ready and has waited for a lock.
+    #[serde(default)]
+    pub parked_at: Option<Timestamp>,
     /// When it will be tried again (`delayed`).
     pub due_at: Option<Timestamp>,
     /// By when it must have ended. A retry sets it again.

@@ -30,6 +30,12 @@ words! {
         SendMessage = "send_message",
         /// Reads the caller's messages.
         ReadInbox = "read_inbox",
+        /// Locks paths for the caller's task.
+        LockFiles = "lock_files",
+        /// Releases locks of the caller's task.
+        UnlockFiles = "unlock_files",
+        /// Lists locks.
+        ListLocks = "list_locks",
         /// Sets the number of agents of a role.
         ScaleWorkers = "scale_workers",
         /// Accepts no further tasks.
@@ -57,8 +63,10 @@ impl Tool {
     pub fn class(self) -> ToolClass {
         use Tool::*;
         match self {
-            GetStatus | GetTask | ListTasks | WaitTasks => ToolClass::Reads,
-            DelegateTask | SpawnWorkers | ReportProgress | AskHuman | ReadInbox => ToolClass::Own,
+            GetStatus | GetTask | ListTasks | ListLocks | WaitTasks => ToolClass::Reads,
+            DelegateTask | SpawnWorkers | ReportProgress | AskHuman | ReadInbox | LockFiles | UnlockFiles => {
+                ToolClass::Own
+            }
             CancelTask | RetryTask | SendMessage => ToolClass::Others,
             ScaleWorkers | Drain | KillAll => ToolClass::Fleet,
         }
@@ -101,6 +109,9 @@ mod tests {
                 "report_progress",
                 "ask_human",
                 "read_inbox",
+                "lock_files",
+                "unlock_files",
+                "list_locks",
             ]
         );
         let asked = Tool::allowed(&["orch_cancel_task".into()], |name, tool| name == format!("orch_{tool}"));

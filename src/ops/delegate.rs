@@ -77,6 +77,7 @@ impl Ops {
         takes_tasks(&self.config, role)?;
         check(&asked)?;
         let cwd = asked.cwd.as_deref().map(folder).transpose()?;
+        let (writes, reads) = (self.patterns("writes", &asked.writes)?, self.patterns("reads", &asked.reads)?);
         let escalation = self.escalation(role, &asked, cwd.as_deref()).await?;
         let (mut named, mut after) = (HashSet::new(), Vec::new());
         for word in &asked.after {
@@ -100,6 +101,8 @@ impl Ops {
                 plan_key: None,
                 labels: asked.labels,
                 artifacts: asked.artifacts,
+                writes,
+                reads,
                 cwd,
                 timeout_ms: u64::try_from(asked.timeout.unwrap_or(role.task_timeout).as_millis()).unwrap_or(u64::MAX),
                 deadline_ms: asked.deadline.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
@@ -173,6 +176,8 @@ fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
         text: redactor.text(asked.text),
         context: asked.context.map(|context| redactor.data(context)),
         artifacts: asked.artifacts.into_iter().map(|path| redactor.text(path)).collect(),
+        writes: asked.writes.into_iter().map(|path| redactor.text(path)).collect(),
+        reads: asked.reads.into_iter().map(|path| redactor.text(path)).collect(),
         labels: asked.labels.into_iter().map(|(name, value)| (redactor.text(name), redactor.text(value))).collect(),
         key: asked.key.map(|key| redactor.text(key)),
         ..asked

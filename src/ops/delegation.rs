@@ -68,6 +68,23 @@ pub struct Delegate {
     #[arg(long = "artifact", value_name = "PATH", help = "A path that the task is about (repeatable)")]
     #[serde(default, deserialize_with = "or_default")]
     pub artifacts: Vec<String>,
+    /// Paths that the task writes, as patterns from the project's root (src/api, docs/**/*.md): no other task that writes or
+    /// reads one of them runs meanwhile.
+    #[arg(
+        long = "writes",
+        value_name = "PATTERN",
+        help = "Paths it writes: it runs when no running task writes or reads them (repeatable)"
+    )]
+    #[serde(default, deserialize_with = "or_default")]
+    pub writes: Vec<String>,
+    /// Paths that the task reads, and no other task may write meanwhile.
+    #[arg(
+        long = "reads",
+        value_name = "PATTERN",
+        help = "Paths it reads: it runs when no running task writes them (repeatable)"
+    )]
+    #[serde(default, deserialize_with = "or_default")]
+    pub reads: Vec<String>,
     /// The folder to work in. Default: the role's.
     #[arg(long, value_name = "DIR", value_parser = absolute, help = "The working folder [default: the role's]")]
     #[serde(default)]
@@ -97,6 +114,8 @@ impl Delegate {
             context: self.context.or_else(|| all.context.clone()),
             labels: if self.labels.is_empty() { all.labels.clone() } else { self.labels },
             artifacts: if self.artifacts.is_empty() { all.artifacts.clone() } else { self.artifacts },
+            writes: if self.writes.is_empty() { all.writes.clone() } else { self.writes },
+            reads: if self.reads.is_empty() { all.reads.clone() } else { self.reads },
             cwd: self.cwd.map(|dir| absolute(&dir.to_string_lossy())).transpose()?.or_else(|| all.cwd.clone()),
             detached: self.detached || all.detached,
         })

@@ -30,6 +30,7 @@ mod hook;
 mod identity;
 mod init;
 mod lifecycle;
+mod locks;
 mod logs;
 mod messages;
 mod others;

@@ -11,9 +11,9 @@ use std::{path::Path, time::Duration};
 
 use super::{
     Answer, Answered, Ask, Asked, Attention, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed,
-    Identity, Inbox, Listed, LogFound, LogLine, LogQuery, Ops, PlanChanged, PlanChecked, PlanSource, PlanSubmitted,
-    Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Wait, WaitStep, Wanted, Why,
-    owner, socket::Connection,
+    Identity, Inbox, Listed, LockRequest, Locked, Locks, LogFound, LogLine, LogQuery, Ops, PlanChanged, PlanChecked,
+    PlanSource, PlanSubmitted, Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter,
+    Unlocked, Wait, WaitStep, Wanted, Why, owner, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -167,6 +167,12 @@ verbs! {
         cancel_plan = CancelPlan(id: PlanId) -> PlanChanged: |ops| ops.cancel_plan(&id);
         /// Retries what of a plan failed or was cancelled, or one of its tasks.
         retry_plan = RetryPlan(id: PlanId, only: Option<String>) -> PlanChanged: |ops| ops.retry_plan(&id, only.as_deref());
+        /// Locks paths.
+        lock = Lock(asked: LockRequest) -> Locked: |ops| ops.lock(asked);
+        /// Releases locks.
+        unlock = Unlock(what: Vec<String>) -> Unlocked: |ops| ops.unlock(what);
+        /// What is locked, and what waits for it.
+        locks = Locks() -> Locks: |ops| ops.locks();
         /// What was used, by role, agent, day or task.
         costs = Costs(by: CostsBy, since: Option<Duration>) -> Costs: |ops| ops.costs(by, since);
         /// The living agents.

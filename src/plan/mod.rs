@@ -7,6 +7,7 @@
 mod check;
 pub mod graph;
 mod insert;
+mod locks;
 mod mistake;
 mod node;
 pub mod rank;

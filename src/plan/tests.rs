@@ -230,3 +230,29 @@ proptest! {
         let _ = read(&format!("{{\"name\": {table}"));
     }
 }
+
+#[test]
+fn tasks_beside_each_other_that_lock_the_same_are_remarked() {
+    let plan = |after: &str| {
+        format!(
+            "name = \"p\"\n[tasks.a]\ntext = \"x\"\nwrites = [\"src/api/**\"]\n[tasks.b]\ntext = \"x\"\n{after}\n\
+             reads = [\"src/*/mod.rs\", \"docs\"]\n[tasks.c]\ntext = \"x\"\nreads = [\"docs\"]\n"
+        )
+    };
+    let remarks = |document: &str| {
+        let all = read(document).remarks;
+        all.into_iter().filter(|one| one.what.contains("overlaps")).map(|one| one.what).collect::<Vec<_>>()
+    };
+    let beside = remarks(&plan(""));
+    assert_eq!(beside.len(), 1, "{beside:?}");
+    assert!(beside[0].contains("overlaps with a in src/*/mod.rs"), "{beside:?}");
+    assert!(remarks(&plan("after = [\"a\"]")).is_empty());
+    let mut wide = plan("");
+    for n in 0..5 {
+        wide += &format!("[tasks.t{n}]\ntext = \"x\"\nwrites = [\"f{n}\"]\n");
+    }
+    wide += "[tasks.all]\ntext = \"x\"\nwrites = [\"**\"]\n";
+    assert!(remarks(&wide).iter().any(|what| what.contains("overlaps with 8 of the 8 tasks")), "{:?}", remarks(&wide));
+    let wrong = told("name = \"p\"\n[tasks.a]\ntext = \"x\"\nwrites = [\"../x\", \"a\\\\b\"]\n");
+    assert!(wrong.len() == 2 && wrong[0].contains("line 4"), "{wrong:?}");
+}

@@ -84,6 +84,7 @@ pub const COMMANDS: &[&str] = &[
     "zcount",
     "zincrby",
     "zrange",
+    "zrangebylex",
     "zrangebyscore",
     "zrank",
     "zrem",

@@ -10,6 +10,7 @@
 
 mod agent;
 mod image;
+mod locks;
 mod task;
 mod told;
 
@@ -42,7 +43,7 @@ enum Shared {
 fn shares(key: &str) -> Option<Shared> {
     match key.split_once(':').map_or(key, |(kind, _)| kind) {
         "agents" | "running" | "idle" => Some(Shared::Set),
-        "tasks" | "ids" | "state" | "ready" | "waiting" | "asking" => Some(Shared::Scores),
+        "tasks" | "ids" | "state" | "ready" | "waiting" | "asking" | "parked" => Some(Shared::Scores),
         _ => None,
     }
 }
@@ -54,6 +55,7 @@ impl Who {
             Some(("task" | "attempts" | "children" | "deps" | "dependents" | "questions" | "trail", id)) => {
                 self.tasks.insert(id.to_owned());
             }
+            Some(("held", id)) if id.starts_with("t-") => drop(self.tasks.insert(id.to_owned())),
             Some(("agent", id)) => drop(self.agents.insert(id.to_owned())),
             Some(("ready" | "running" | "waiting" | "idle", role)) => drop(self.roles.insert(role.to_owned())),
             _ => {}
@@ -88,6 +90,7 @@ impl Store {
             told.read(self, &last_event, &mut found).await?;
             for id in some {
                 task::judge(&image, id, &mut found);
+                locks::judge(&image, id, &mut found);
                 told.judge(&image, id, &mut found);
             }
         }
@@ -150,6 +153,7 @@ pub fn judge(image: &Image) -> Vec<String> {
     let mut found = Vec::new();
     let who = image.who();
     who.tasks.iter().for_each(|id| task::judge(image, id, &mut found));
+    who.tasks.iter().for_each(|id| locks::judge(image, id, &mut found));
     who.agents.iter().for_each(|id| agent::judge(image, id, &mut found));
     found
 }

@@ -92,6 +92,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         depth: f.parse("depth")?,
         created_at: f.time("created_at")?.ok_or_else(|| f.damaged("it has no created_at"))?,
         ready_at: f.time("ready_at")?,
+        parked_at: f.time("parked_at")?,
         due_at: f.time("due_at")?,
         deadline_at: f.time("deadline_at")?,
         ended_at: f.time("ended_at")?,

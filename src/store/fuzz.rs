@@ -35,6 +35,7 @@ fn name() -> impl Strategy<Value = String> {
         "key",
         "created_at",
         "ready_at",
+        "parked_at",
         "due_at",
         "ended_at",
         "timeout_ms",

@@ -16,6 +16,14 @@
 //! | `unheard` | list | the last messages of people that were not read before their task ended (an hour) |
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
 //! | `dependents:<id>` | set | the tasks that start after it |
+//! | `locks` | zset | what is locked and reserved, in the order of the alphabet: node, mode and pattern, holder, separated by the character 1 (`lua/prelude/locks.lua`) |
+//! | `held:<holder>` | hash | the entries of `locks` of a task, of a person's lock (`l-`) or of a reservation (`~` and the task) → when and why, as JSON |
+//! | `lock:<id>` | hash | a person's lock: `by`, `at`, `reason`, `until` |
+//! | `lock_ends` | zset | when persons' locks and reservations end |
+//! | `parked` | zset | ready tasks that wait for a lock, by since when; they are not in `ready:<role>` |
+//! | `parked:<queue>` | zset | those that lack the same lock first, by their place among the ready tasks |
+//! | `wants` | zset | the queues that have tasks, in the order of the alphabet |
+//! | `lock_offers` | list | ranges of `wants` that are to be looked at, because a lock has become free |
 //! | `plan:<id>` | hash | a plan: `name`, `text`, `state`, `since`, how many of its tasks there are in each state (`n:<state>`), how many of its `total` tasks are `made` |
 //! | `plan_tasks:<id>` | hash | its tasks: key → id |
 //! | `staged:<id>` | hash | tasks of a plan that are not made yet, by their order; before the plan is accepted, for ten minutes |
@@ -24,7 +32,7 @@
 //! | `tasks` | zset | every id, by order of acceptance |
 //! | `ids` | zset | the same ids in the order of the alphabet: all scores are 0 |
 //! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |
-//! | `ready:<role>` | zset | by priority, then by order of acceptance |
+//! | `ready:<role>` | zset | ready tasks that no lock is known to keep from an agent, by priority, then by order of acceptance |
 //! | `running:<role>` | set | running tasks |
 //! | `waiting:<role>` | zset | running tasks that wait for their subtasks, by the time until which the mark holds |
 //! | `agents` | set | ids of the living agents |

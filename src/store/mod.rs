@@ -27,6 +27,7 @@ pub mod guard;
 pub mod inputs;
 pub mod keys;
 pub mod listing;
+pub mod locks;
 pub mod observe;
 pub mod passes;
 pub mod people;

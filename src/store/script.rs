@@ -72,6 +72,9 @@ scripts! {
     REGISTER_AGENT = "agent/register",
     SPAWN = "agent/spawn",
     STOP_AGENT = "agent/stop",
+    EXPIRE_LOCKS = "lock/expire",
+    RELEASE_LOCKS = "lock/release",
+    TAKE_LOCKS = "lock/take",
     MARK_READ = "message/mark_read",
     READ_MESSAGES = "message/read",
     SEND = "message/send",
@@ -120,6 +123,7 @@ fn parts(name: &str, prelude: &'static str, body: &'static str) -> [&'static str
 
 /// What accepts something new, which a server with a full memory refuses, and what only reads.
 const REFUSED_WHEN_FULL: &[&str] = &[
+    "lock/take",
     "message/send",
     "plan/stage",
     "plan/submit",

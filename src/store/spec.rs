@@ -177,6 +177,8 @@ mod tests {
             plan_key: Some("null".into()),
             labels: [("1".into(), "[2]".into())].into(),
             artifacts: vec!["a b".into()],
+            writes: vec!["src/**/a b".parse().unwrap()],
+            reads: vec![".".parse().unwrap()],
             cwd: Some("/tmp".into()),
             // Texts stay texts, whatever they look like.
             key: Some("17".into()),

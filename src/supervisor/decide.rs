@@ -29,6 +29,8 @@ pub(super) enum Action {
     ReleaseDue,
     /// End the tasks whose deadline has passed.
     EndLate,
+    /// End the locks and reservations whose time has passed, and offer what has become free.
+    EndLocks,
     /// Record that an agent has ended, and with it its attempt; then end what is left of it.
     Reap {
         /// The agent's id.
@@ -133,6 +135,9 @@ pub(super) fn decide(world: &World) -> Vec<Action> {
     }
     if world.store.next_deadline == Some(Duration::ZERO) {
         actions.push(Action::EndLate);
+    }
+    if world.store.next_lock_end == Some(Duration::ZERO) {
+        actions.push(Action::EndLocks);
     }
     let given_up = health::check(world, &mut actions);
     health::expire(world, &given_up, &mut actions);

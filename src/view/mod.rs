@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod lifecycle;
+pub mod locks;
 pub mod log;
 pub mod messages;
 pub mod plan;

@@ -213,7 +213,7 @@ impl Way {
         let ids: Vec<TaskId> = ids.iter().map(|id| id.parse().unwrap()).collect();
         let tasks = store.tasks(&ids).await.unwrap();
         let is_free = |ahead: usize| {
-            let candidate = Candidate { task: &tasks[ahead], ahead: ahead as u64 };
+            let candidate = Candidate { task: &tasks[ahead], ahead: ahead as u64, lacks: None };
             !admission::gates(Some(candidate), ROLE, &now).iter().any(Gate::blocks_claim)
         };
         (0..tasks.len()).find(|n| is_free(*n)).map(|n| tasks[n].id.clone())

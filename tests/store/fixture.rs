@@ -189,6 +189,8 @@ pub fn task(text: &str) -> NewTask {
             plan_key: None,
             labels: Default::default(),
             artifacts: vec![],
+            writes: vec![],
+            reads: vec![],
             cwd: None,
             timeout_ms: 60_000,
             deadline_ms: None,

@@ -26,6 +26,7 @@ mod forgetting;
 mod format;
 mod ids;
 mod limits;
+mod locks;
 mod messages;
 mod model;
 mod people;

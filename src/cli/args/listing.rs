@@ -8,6 +8,7 @@ use crate::view::text::{hanging, pad};
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Start and stop", &["init", "start", "stop", "restart", "status", "attach", "doctor"]),
     ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry", "plan", "prune"]),
+    ("Locks", &["lock", "unlock", "locks"]),
     ("Questions and messages", &["ask", "questions", "answer", "approve", "deny", "send", "inbox"]),
     ("Watch", &["logs", "events", "costs"]),
     ("Agents", &["agents", "spawn", "kill", "scale", "reload"]),

@@ -6,6 +6,7 @@ mod agents;
 mod internal;
 mod lifecycle;
 mod listing;
+mod locks;
 mod people;
 mod plans;
 mod tasks;
@@ -20,6 +21,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use agents::*;
 pub use internal::*;
 pub use lifecycle::*;
+pub use locks::*;
 pub use people::*;
 pub use plans::*;
 pub use tasks::*;
@@ -94,6 +96,12 @@ pub enum Verb {
     Retry(Retry),
     /// Submit tasks with dependencies as one, and follow them
     Plan(Plan),
+    /// Lock paths, so that no task writes them meanwhile
+    Lock(Lock),
+    /// Release locks
+    Unlock(Unlock),
+    /// List locks, and the tasks that wait for one
+    Locks,
     /// Forget tasks that have ended
     Prune(Prune),
     /// Within an agent, ask a person and wait for the answer

@@ -21,12 +21,13 @@ use crate::{
 failed or was cancelled.
 
 With --each, each line of FILE is a task: a text, or a JSON object with text, role, priority, timeout_ms, deadline_ms,
-retries, after, context, artifacts, key, labels, cwd. Up to 1,000 tasks are accepted together, all or none.
+retries, after, context, artifacts, writes, reads, key, labels, cwd. Up to 1,000 tasks are accepted together, all or none.
 
 Examples:
   orch delegate 'Write tests for src/parse.rs'
   orch delegate --role shell --timeout 2m 'cargo build'
   orch delegate --after t-7k2m9qx4hz --priority high 'Review what came of it'
+  orch delegate --writes 'src/api/**' --reads 'docs/*.md' 'Add the endpoint of docs/cart.md'
   git diff | orch delegate --wait - > review.txt
   git ls-files '*.rs' | orch delegate --each - 'Review {}'"
 )]

@@ -6,6 +6,7 @@
 mod change;
 mod delegate;
 mod fleet;
+mod locks;
 mod look;
 mod people;
 mod progress;
@@ -27,6 +28,7 @@ impl Server {
         let mut all = Server::delegate_tools()
             + Server::wait_tools()
             + Server::look_tools()
+            + Server::lock_tools()
             + Server::change_tools()
             + Server::progress_tools()
             + Server::people_tools()

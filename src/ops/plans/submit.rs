@@ -96,9 +96,22 @@ impl Ops {
 
     /// What a task of a plan says about itself, as one that is delegated says it.
     fn terms(&self, terms: &Terms) -> Delegate {
-        let Terms { priority, timeout, deadline, retries, context, labels, artifacts, cwd } = terms.clone();
+        let Terms { priority, timeout, deadline, retries, context, labels, artifacts, writes, reads, cwd } =
+            terms.clone();
         let cwd = cwd.map(|dir| self.config.root.join(dir));
-        Delegate { priority, timeout, deadline, retries, context, labels, artifacts, cwd, ..Delegate::default() }
+        Delegate {
+            priority,
+            timeout,
+            deadline,
+            retries,
+            context,
+            labels,
+            artifacts,
+            writes,
+            reads,
+            cwd,
+            ..Delegate::default()
+        }
     }
 
     fn read_plan(&self, source: &PlanSource) -> Result<Reading> {

@@ -2,6 +2,7 @@
 
 mod costs;
 mod fleet;
+mod locks;
 mod logs;
 mod people;
 mod plans;
@@ -9,6 +10,7 @@ mod tasks;
 
 pub use costs::*;
 pub use fleet::*;
+pub use locks::*;
 pub use logs::*;
 pub use people::*;
 pub use plans::*;

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{Link, Ops, Target, Why, attention::admission_of};
 use crate::{
-    admission::{self, Gate},
+    admission::{self, Gate, locks::Lacking},
     config::Config,
     error::Result,
     model::{
@@ -65,6 +65,8 @@ struct TaskFacts {
     links: Vec<Task>,
     /// Of it and of these, those that are ready: how many ready tasks of their role go first.
     ahead: BTreeMap<TaskId, u64>,
+    /// Of these, those that lack a lock.
+    lacks: BTreeMap<TaskId, Lacking>,
     /// Running tasks, where there is a ready one that they may keep from an agent.
     rivals: Vec<Task>,
     /// Where its last attempt lies, if it does.
@@ -180,9 +182,10 @@ impl Ops {
         let before = self.some_tasks(&task.after).await?;
         let links = self.links(task).await?;
         let (ahead, rivals) = self.queue(std::iter::once(task).chain(&links)).await?;
+        let lacks = self.lacking(std::iter::once(task).chain(&links)).await?;
         let last = detail.attempts.last().map(|a| self.home.run(id, a.number));
         let run = last.filter(|dir| dir.is_dir());
-        Ok(TaskFacts { detail, parent, before, children, links, ahead, rivals, run })
+        Ok(TaskFacts { detail, parent, before, children, links, ahead, lacks, rivals, run })
     }
 
     /// What a task waits for, what that waits for, and so on, as far as a person would read; one level a round trip.
@@ -216,6 +219,26 @@ impl Ops {
         let mut rivals = self.some_tasks(&running).await?;
         rivals.retain(|t| t.state == TaskState::Running);
         Ok((ahead, rivals))
+    }
+
+    /// The first lock that each of the ready ones of these lacks.
+    async fn lacking(&self, tasks: impl Iterator<Item = &Task>) -> Result<BTreeMap<TaskId, Lacking>> {
+        let mut lacks = BTreeMap::new();
+        let needs = |task: &&Task| task.state == TaskState::Ready && !(task.writes.is_empty() && task.reads.is_empty());
+        let tasks: Vec<&Task> = tasks.filter(needs).collect();
+        if tasks.is_empty() {
+            return Ok(lacks);
+        }
+        let locks = self.ask(|s| s.locks()).await?;
+        let now = self.ask(|s| s.now()).await?;
+        for task in tasks {
+            let (place, above) = self.ask(|s| s.place_and_family(&task.id)).await?;
+            if let Some((pattern, lock)) = admission::locks::lacking(task, &above, place, &locks, now) {
+                let parked = self.ask(|s| s.parked_of(std::slice::from_ref(&task.id))).await?.pop();
+                lacks.insert(task.id.clone(), Lacking { pattern, lock: lock.clone(), parked });
+            }
+        }
+        Ok(lacks)
     }
 
     /// Those of these tasks that there are.

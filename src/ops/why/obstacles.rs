@@ -19,7 +19,8 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
     let mut now = around.admission();
     // As of the look at the tasks themselves, which are named.
     now.roles.entry(role.to_owned()).or_default().taken = taking.len() as u32;
-    let candidate = Candidate { task, ahead: facts.ahead.get(&task.id).copied().unwrap_or(0) };
+    let (ahead, lacks) = (facts.ahead.get(&task.id).copied().unwrap_or(0), facts.lacks.get(&task.id));
+    let candidate = Candidate { task, ahead, lacks };
     let mut gates = admission::held_up_by(Some(candidate), role, &now);
     let has = |gates: &[Gate], is_it: fn(&Gate) -> bool| gates.iter().any(is_it);
     if has(&gates, |gate| *gate == Gate::UnknownRole) {
@@ -62,6 +63,14 @@ fn say(around: &Around, gate: &Gate, taking: &[&Task], task: &Task, out: &mut Ex
             }
         }
         Gate::UnknownRole => out.say_of(gate, &role, around, ": sessions.toml does not name it"),
+        Gate::Lock(lacking) => {
+            out.say_of(gate, &role, around, "");
+            if let Some(holder) = &lacking.lock.task {
+                out.hint(format!("orch why {holder}"));
+            } else if let Some(id) = &lacking.lock.id {
+                out.hint(format!("orch unlock {id}"));
+            }
+        }
         _ => out.say_of(gate, &role, around, ""),
     }
     if let Some(hint) = gate.hint(&role) {

@@ -10,6 +10,7 @@ use self::values::{Reader, field};
 use super::{
     MOST_TASKS, Plan, Task, check,
     insert::{Inserted, LONGEST, Names, insert},
+    locks,
     mistake::Mistake,
     node::{self, Key, Node, Value},
 };
@@ -56,6 +57,7 @@ pub fn read(document: &str, roles: &[(&str, u32)], vars: &[(String, String)], te
         if reading.mistakes.is_empty() {
             reading.mistakes.extend(check::results(&plan, &places));
             reading.remarks = check::remarks(&plan, roles);
+            reading.remarks.extend(locks::remarks(&plan, &places));
         }
         reading.plan = Some(plan).filter(|_| reading.mistakes.is_empty());
     }

@@ -51,6 +51,10 @@ terms! {
         labels: BTreeMap<String, String> = labels_at;
         /// Paths that it is about.
         artifacts: Vec<String> = texts_at;
+        /// Paths that it writes, as patterns.
+        writes: Vec<String> = patterns_at;
+        /// Paths that it reads, as patterns.
+        reads: Vec<String> = patterns_at;
         /// The folder to work in.
         cwd: Option<String> = text_at;
     }

@@ -6,6 +6,7 @@ use super::{LONGEST_KEY, Mistake, Table};
 use crate::{
     model::{
         duration,
+        pattern::{Pattern, expand},
         suggest::{nearest, printable},
     },
     plan::node::{Node, Value},
@@ -76,6 +77,23 @@ impl Reader {
                 Vec::new()
             }
         }
+    }
+
+    /// Patterns of paths. Whether they leave the project is found where they are resolved.
+    pub fn patterns_at(&mut self, table: &Table, path: &str, key: &str) -> Vec<String> {
+        let texts = self.texts_at(table, path, key);
+        for text in &texts {
+            let wrong = match expand(text) {
+                Ok(all) => {
+                    all.iter().filter(|text| !text.starts_with('/')).find_map(|text| text.parse::<Pattern>().err())
+                }
+                Err(wrong) => Some(wrong),
+            };
+            if let (Some(wrong), Some(node)) = (wrong, field(table, key)) {
+                self.wrong(node.at, joined(path, key), format!("is no pattern: '{}': {wrong}", printable(text)));
+            }
+        }
+        texts
     }
 
     pub fn word_at<T: Copy>(

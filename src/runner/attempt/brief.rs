@@ -15,6 +15,7 @@ use crate::{
     model::{
         duration::human,
         message,
+        pattern::Pattern,
         question::Question,
         task::{Task, TaskState},
         template,
@@ -201,6 +202,7 @@ impl<'a> Brief<'a> {
             self.parent(),
             self.labels(),
             self.artifacts(),
+            self.locks(),
             self.data(),
             self.goes_on(),
             self.results(),
@@ -273,6 +275,22 @@ impl<'a> Brief<'a> {
     fn artifacts(&self) -> String {
         let paths: Vec<String> = self.claimed.task.artifacts.iter().map(|path| one_line(path, 4 * COLUMNS)).collect();
         if paths.is_empty() { String::new() } else { format!("Files: {}", paths.join(", ")) }
+    }
+
+    /// Returns what it may write without others doing so.
+    fn locks(&self) -> String {
+        let task = &self.claimed.task;
+        let named = |patterns: &[Pattern]| patterns.iter().map(Pattern::as_str).collect::<Vec<_>>().join(", ");
+        let (writes, reads) = (named(&task.writes), named(&task.reads));
+        match (writes.is_empty(), reads.is_empty()) {
+            (true, true) => String::new(),
+            (false, true) => format!("Locked for you to write (no other task writes or reads there): {writes}"),
+            (true, false) => format!("Locked for you to read (no other task writes there): {reads}"),
+            (false, false) => format!(
+                "Locked for you to write (no other task writes or reads there): {writes}; to read (no other task writes \
+                 there): {reads}"
+            ),
+        }
     }
 
     /// Returns the task's context.

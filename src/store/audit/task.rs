@@ -50,6 +50,7 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
     let role = task.text("role");
     let mut expected = BTreeSet::from([format!("state:{state}")]);
     match state {
+        TaskState::Ready if task.has("parked") => {}
         TaskState::Ready => drop(expected.insert(format!("ready:{role}"))),
         TaskState::Running => {
             expected.insert(format!("running:{role}"));
@@ -86,7 +87,8 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
     if image.score("ids", id) != Some(0.0) {
         say("it is not in the order of ids".to_owned());
     }
-    let ready = image.score(&format!("ready:{role}"), id);
+    let queue = task.text("parked").split_once('\u{1}').map(|(_, queue)| format!("parked:{queue}"));
+    let ready = image.score(queue.as_ref().unwrap_or(&format!("ready:{role}")), id);
     // As `place_of` in lua/prelude/moves.lua counts.
     let rank = ["high", "normal", "low"].iter().position(|p| *p == task.text("priority"));
     let of_an_earlier_release = rank.zip(task.number("seq")).map(|(rank, seq)| rank as f64 * 1e13 + seq);

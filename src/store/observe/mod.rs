@@ -2,7 +2,7 @@
 
 mod snapshot;
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, time::Duration};
 
 use redis::Value;
 
@@ -50,6 +50,8 @@ impl Store {
         pipe.cmd("ZCARD").arg(k.of("state", "running"));
         pipe.cmd("ZRANGE").arg(k.of("state", "delayed")).arg(0).arg(0).arg("WITHSCORES");
         pipe.cmd("ZRANGE").arg(k.plain("deadlines")).arg(0).arg(0).arg("WITHSCORES");
+        pipe.cmd("ZRANGE").arg(k.plain("lock_ends")).arg(0).arg(0).arg("WITHSCORES");
+        pipe.cmd("EXISTS").arg(k.plain("lock_offers"));
         pipe.cmd("ZRANGE").arg(k.of("state", "running")).arg(0).arg(199).arg("WITHSCORES");
         for role in roles {
             pipe.cmd("ZCARD").arg(k.of("ready", role));
@@ -80,6 +82,11 @@ impl Store {
         snapshot.next_due = due.first().map(|(_, at)| Timestamp(*at as u64).since(now));
         let deadlines: Vec<(String, f64)> = self.read(next())?;
         snapshot.next_deadline = deadlines.first().map(|(_, at)| Timestamp(*at as u64).since(now));
+        let lock_ends: Vec<(String, f64)> = self.read(next())?;
+        snapshot.next_lock_end = lock_ends.first().map(|(_, at)| Timestamp(*at as u64).since(now));
+        if self.read::<bool>(next())? {
+            snapshot.next_lock_end = Some(Duration::ZERO);
+        }
         let leases: Vec<(String, f64)> = self.read(next())?;
         let mut waiting_tasks = Vec::new();
         for role in roles {

@@ -126,6 +126,7 @@ fn short(action: &Action) -> String {
     match action {
         Action::ReleaseDue => "release".into(),
         Action::EndLate => "end late".into(),
+        Action::EndLocks => "end locks".into(),
         Action::Reap { agent, to, reason, .. } => format!("reap {agent} {to}: {reason}"),
         Action::Expire { task, fence, .. } => format!("expire {task} {fence}"),
         Action::EndOrphans { orphans, .. } => format!("end {}", orphans.agent),

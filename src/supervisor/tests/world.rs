@@ -154,6 +154,8 @@ impl World {
                 plan_key: None,
                 labels: BTreeMap::new(),
                 artifacts: Vec::new(),
+                writes: Vec::new(),
+                reads: Vec::new(),
                 cwd: None,
                 timeout_ms: 60_000,
                 deadline_ms: None,

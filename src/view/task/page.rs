@@ -4,6 +4,7 @@ use crate::{
     model::{
         duration::human,
         id::TaskId,
+        pattern::Pattern,
         task::{Attempt, Task, TaskDetail, TaskResult, TaskState},
         text::count,
     },
@@ -55,10 +56,14 @@ fn fields(detail: &TaskDetail, is_current: bool, view: &View) -> String {
     fields.option("folder", task.cwd.as_ref());
     fields.option("context", task.context.as_ref());
     fields.add("artifacts", &task.artifacts.join("\n"));
+    let named = |patterns: &[Pattern]| patterns.iter().map(Pattern::as_str).collect::<Vec<_>>().join("\n");
+    fields.add("writes", &named(&task.writes));
+    fields.add("reads", &named(&task.reads));
     fields.add("labels", &task.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n"));
     fields.option("key", task.key.as_ref());
     fields.add("created", &format!("{} ({} ago)", view.time(task.created_at), view.age(task.created_at)));
     fields.option("ready", task.ready_at.map(|at| view.time(at)));
+    fields.option("waits for a lock since", task.parked_at.map(|at| view.time(at)));
     fields.option("due", task.due_at.map(|at| view.time(at)));
     fields.option("deadline", task.deadline_at.map(|at| view.time(at)));
     fields.option("ended", task.ended_at.map(|at| view.time(at)));

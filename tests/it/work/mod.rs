@@ -5,6 +5,7 @@ mod cancel;
 mod contract;
 mod fleet;
 mod hierarchy;
+mod locks;
 mod order;
 mod output;
 mod people;

@@ -96,6 +96,8 @@ fn task(n: usize) -> NewTask {
             plan_key: None,
             labels: Default::default(),
             artifacts: Vec::new(),
+            writes: Vec::new(),
+            reads: Vec::new(),
             cwd: None,
             timeout_ms: 60_000,
             deadline_ms: None,

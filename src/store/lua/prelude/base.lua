@@ -125,3 +125,10 @@ local function queued_tasks()
   end
   return queued
 end
+
+-- The place of a task among the ready ones, as `place_of` in moves.lua has set it. One of an earlier release has none, and
+-- goes by its priority and order before all that have.
+local function place_in(id)
+  local f = get(id, 'place', 'priority', 'seq')
+  return tonumber(f[1] or '') or (RANK[f[2]] or RANK.normal) * 1e13 + number(f[3])
+end

@@ -25,12 +25,6 @@ local function place_of(spec)
   return now * 1000 + clock[2] % 1000 + accepted + (RANK[spec.priority] or RANK.normal) * step
 end
 
--- The same of a record. One of an earlier release has none, and goes by its priority and order before all that have.
-local function place_in(id)
-  local f = get(id, 'place', 'priority', 'seq')
-  return tonumber(f[1] or '') or (RANK[f[2]] or RANK.normal) * 1e13 + number(f[3])
-end
-
 -- The only function that changes the state of a task: the record, the structure that matches it, the event.
 -- `score` is the due time of a delayed task and the lease's end of a running one; `code` says why an attempt ended.
 -- `set` (field, value, ...) and `drop` (field, ...) are further changes to the record, which this writes along with its
@@ -38,15 +32,18 @@ end
 local function move(id, from, to, role, score, agent, reason, data, code, set, drop)
   if not allows(TASK, from, to) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'task:' .. id
+  local f = redis.call('HMGET', record, 'plan', 'writes', 'reads')
   set, drop = set or {}, drop or {}
   append(set, 'state', to, 'since', now)
   redis.call('ZREM', P .. 'state:' .. from, id)
   redis.call('ZADD', P .. 'state:' .. to, score or now, id)
   if from == 'ready' then
     redis.call('ZREM', P .. 'ready:' .. role, id)
+    if f[2] or f[3] then leave_ready(id, to, f[2], f[3], drop) end
   elseif from == 'running' then
     redis.call('SREM', P .. 'running:' .. role, id)
     redis.call('ZREM', P .. 'waiting:' .. role, id)
+    release_locks(id)
     append(drop, 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until', 'asking_until')
     offer(role)
   elseif from == 'blocked' then
@@ -74,8 +71,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   if #drop > 0 then redis.call('HDEL', record, unpack(drop)) end
   redis.call('HSET', record, unpack(set))
   event('task.' .. to, id, agent, from, to, reason, data, code)
-  local plan = redis.call('HGET', record, 'plan')
-  if plan then count_in_plan(plan, from, to) end
+  if f[1] then count_in_plan(f[1], from, to) end
   if to == 'ready' then
     redis.call('ZADD', P .. 'ready:' .. role, string.format('%.0f', place_in(id)), id)
     wake_role(role)

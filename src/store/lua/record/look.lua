@@ -8,7 +8,7 @@ local which = cjson.decode(ARGV[1])
 local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled', 'skipped'}
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
   'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'deadline_at', 'ended_at', 'parent', 'open_children', 'after',
-  'edges', 'asks', 'unapproved', 'awaits', 'detached'}
+  'edges', 'asks', 'unapproved', 'awaits', 'detached', 'writes', 'reads', 'parked', 'parked_at', 'offered', 'reserved_until'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -66,12 +66,38 @@ local function left_open(id)
   end
 end
 
+-- Another running task's lock that excludes this one, if neither task is above the other.
+local function stands_against(entry)
+  local mode, pattern, id = read_entry(entry)
+  local function is_stranger(holder)
+    return string.sub(holder, 1, 1) == 't' and not with_ancestors(holder)[id]
+  end
+  return blocker(id, mode, pattern, is_stranger)
+end
+
 for _, id in ipairs(which.tasks) do
   fields('task:' .. id, TASK_FIELDS)
   score('tasks', id)
   score('ids', id)
   score('asking', id)
   score('deadlines', id)
+  score('parked', id)
+  local queue = redis.pcall('HGET', P .. 'task:' .. id, 'parked')
+  if type(queue) == 'string' and string.find(queue, '\1', 1, true) then
+    score('parked:' .. string.match(queue, '\1(.*)$'), id)
+    score('wants', queue)
+  end
+  for _, holder in ipairs({id, '~' .. id}) do
+    local entries = redis.pcall('HKEYS', P .. 'held:' .. holder)
+    add('held:' .. holder, 'list', entries)
+    for _, entry in ipairs(entries) do
+      score('locks', entry)
+      if holder == id then
+        local other = stands_against(entry)
+        if other then add('overlaps:' .. id, 'list', {entry, other}) end
+      end
+    end
+  end
   for _, state in ipairs(STATES) do score('state:' .. state, id) end
   for _, role in ipairs(which.roles) do
     score('ready:' .. role, id)

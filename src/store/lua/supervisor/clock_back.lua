@@ -55,6 +55,27 @@ for i = 5, #ARGV do
     end
   end
 end
+for _, holder in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lock_ends', now + by, '+inf')) do
+  local till = redis.call('ZINCRBY', P .. 'lock_ends', -by, holder)
+  if string.sub(holder, 1, 1) == '~' then
+    redis.call('HSET', P .. 'task:' .. string.sub(holder, 2), 'reserved_until', till)
+  else
+    redis.call('HSET', P .. 'lock:' .. holder, 'until', till)
+  end
+end
+for _, id in ipairs(redis.call('ZRANGE', P .. 'parked', 0, -1)) do
+  local f = get(id, 'created_at', 'place', 'parked', 'parked_at')
+  local place = tonumber(f[2] or '')
+  if place and number(f[1]) > now then
+    place = string.format('%.0f', place - by * 1000)
+    redis.call('HSET', P .. 'task:' .. id, 'place', place)
+    if f[3] then redis.call('ZADD', P .. 'parked:' .. string.match(f[3], '\1(.*)$'), 'XX', place, id) end
+  end
+  if number(f[4]) > now then
+    redis.call('HSET', P .. 'task:' .. id, 'parked_at', now)
+    redis.call('ZADD', P .. 'parked', now, id)
+  end
+end
 -- No agent was seen later than now: the silence of an agent is counted from now on.
 for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do
   local record = P .. 'agent:' .. agent

@@ -32,6 +32,20 @@ if id ~= '' then
   end
 end
 
+-- What was locked before the loss was locked rightly, whatever Redis knows of it. What was claimed since then has priority.
+if id ~= '' and fence then
+  local f = t[1] and get(id, 'writes', 'reads') or {}
+  if not t[1] then
+    local spec = cjson.decode(ARGV[9])
+    f = {spec.writes, spec.reads}
+  end
+  local first_fence = number(redis.call('HGET', P .. 'epoch', 'number')) * FENCES_PER_EPOCH
+  local function is_new(holder) return number(get(holder, 'fence')[1]) > first_fence end
+  for _, want in ipairs(wants_of(f[1], f[2])) do
+    if blocker(id, want[1], want[2], is_new) then return refuse(REFUSAL.stale, id) end
+  end
+end
+
 local why = 'Redis had lost it; ' .. (living and 'taken over from ' .. agent or 'found again on the disk')
 if living then
   if not recorded then

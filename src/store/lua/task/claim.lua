@@ -63,30 +63,45 @@ if bounds[1] or has_shortage then
   end
 end
 
-local id
-if requests[1] then
+local function first_ready()
+  if not requests[1] then return redis.call('ZRANGE', P .. 'ready:' .. role, 0, 0)[1] end
   -- A stop that drains: only what running tasks still wait for.
   local from = 0
   repeat
     local batch = redis.call('ZRANGE', P .. 'ready:' .. role, from, from + 199)
     for _, candidate in ipairs(batch) do
-      if number(get(candidate, 'depth')[1]) > 0 then
-        id = candidate
-        break
-      end
+      if number(get(candidate, 'depth')[1]) > 0 then return candidate end
     end
     from = from + 200
-  until id or #batch == 0
-else
-  id = redis.call('ZRANGE', P .. 'ready:' .. role, 0, 0)[1]
-end
-if not id then
-  redis.call('DEL', P .. 'wake:role:' .. role)
-  return {}
+  until #batch == 0
 end
 
-local sound, state, its_role, attempts, timeout_ms, deadline_at = is_sound(id)
-if not sound or state ~= 'ready' or its_role ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
+if redis.call('EXISTS', P .. 'lock_offers') == 1 then offer_further() end
+local id, sound, state, its_role, attempts, timeout_ms, deadline_at, want
+-- One that lacks a lock is parked, and the next one is looked at; but Redis serves no other client meanwhile.
+local PARKED_AT_ONCE, COMPARED_AT_ONCE = 16, 500
+local parked = 0
+repeat
+  id = first_ready()
+  if not id then
+    redis.call('DEL', P .. 'wake:role:' .. role)
+    return {}
+  end
+  sound, state, its_role, attempts, timeout_ms, deadline_at = is_sound(id)
+  if not sound or state ~= 'ready' or its_role ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
+  local f, entry = get(id, 'writes', 'reads'), nil
+  if f[1] or f[2] then
+    local wants = wants_of(f[1], f[2])
+    want, entry = lacked(id, wants)
+    if want then park(id, role, wants, want, entry) end
+  end
+  parked = parked + 1
+until not want or parked == PARKED_AT_ONCE or compared > COMPARED_AT_ONCE
+if want then
+  -- The agent looks again.
+  if redis.call('ZCARD', P .. 'ready:' .. role) > 0 then wake_role(role) end
+  return {}
+end
 
 local fence = redis.call('INCR', P .. 'fence')
 local number = attempts + 1

@@ -1,7 +1,7 @@
 -- Accepts tasks, all of them or none: each is held where a person has to approve it, blocked while a dependency is open,
 -- else ready.
 -- KEYS: 1 prefix
--- ARGV: 1 id, 2 spec (JSON: role, priority, after, edges, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
+-- ARGV: 1 id, 2 spec (JSON: role, priority, after, edges, labels, artifacts, writes, reads, cwd, timeout_ms, retries, lost_max, key, notify, parent,
 --       attempt_fence, incarnation, fingerprint, max_depth, max_children, max_wait_ms, max_queued; inherits, set where the
 --       priority is that of the parent, if it has one; escalation where a person has to approve it:
 --       question, reason, rights), 3 text, 4 context (JSON or ''), 5 the caller in words,

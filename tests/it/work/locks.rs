@@ -1,0 +1,101 @@
+//! Locks from end to end: declared by tasks, taken by people and by programs.
+
+use serde_json::json;
+
+use super::{delegated, text};
+use crate::common::{World, append, gate};
+
+#[test]
+fn tasks_that_write_the_same_files_run_one_after_the_other_and_why_says_so() {
+    let world = World::started("[roles.shell]\nmax = 3");
+    let go = world.file("go");
+    let hold = format!("{}; {}", gate(&go), append(&world.file("ran"), "first"));
+    let first = delegated(&world, &["--writes", "src/{api,db}/**", &hold]);
+    world.wait_for(&first, "running");
+    let second = delegated(&world, &["--writes", "src/api/new.rs", &append(&world.file("ran"), "second")]);
+    let other = delegated(&world, &["--writes", "docs", "--reads", "README.md", "true"]);
+    world.wait_for(&other, "succeeded");
+    world.wait_until("the second is parked", || {
+        world.orch_json(&["locks"])["waiting"].as_array().is_some_and(|waiting| waiting.len() == 1)
+    });
+    let why = world.orch(&["why", &second]).ok();
+    assert!(why.contains("waits for the lock of src/api/new.rs") && why.contains(&first), "{why}");
+    let locks = world.orch_json(&["locks"]);
+    let patterns: Vec<_> = locks["locks"].as_array().unwrap().iter().map(|lock| lock["pattern"].clone()).collect();
+    assert_eq!(patterns, [json!("src/api"), json!("src/db")]);
+    assert_eq!((&locks["locks"][0]["task"], &locks["waiting"][0]["task"]), (&json!(first), &json!(second)));
+    assert_eq!(world.show(&second)["writes"], json!(["src/api/new.rs"]));
+    let page = world.orch(&["locks"]).ok();
+    assert!(page.contains("src/db") && page.contains("1 ready task waits for a lock"), "{page}");
+    world.touch("go");
+    world.wait_for(&second, "succeeded");
+    assert_eq!(world.lines("ran"), ["first", "second"]);
+    assert_eq!(world.orch(&["locks"]).ok(), "nothing is locked\n");
+}
+
+#[test]
+fn a_persons_lock_keeps_tasks_from_starting_until_it_is_released() {
+    let world = World::started("[roles.shell]\nmax = 2");
+    let locked = world.orch_json(&["lock", "src/../src/db/", "--reason", "the migration"]);
+    assert_eq!(locked["patterns"], json!(["src/db"]));
+    let again = world.orch(&["lock", "."]).ended(6);
+    assert!(again.stderr.contains("has the lock of src/db"), "{again:#?}");
+    let task = delegated(&world, &["--writes", "src/db/a.sql", "true"]);
+    let free = delegated(&world, &["--writes", "src/api", "true"]);
+    world.wait_for(&free, "succeeded");
+    assert_eq!(world.show(&task)["state"], "ready");
+    let why = world.orch(&["why", &task]).ok();
+    assert!(why.contains("the migration") && why.contains("orch unlock l-"), "{why}");
+    world.orch(&["unlock", &text(&locked["id"])]).ok();
+    world.wait_for(&task, "succeeded");
+    assert!(world.orch(&["unlock", "src/db"]).ended(2).stderr.contains("nothing is locked"));
+    world.orch(&["lock", "x", "--ttl", "100ms"]).ok();
+    let task = delegated(&world, &["--writes", "x", "true"]);
+    world.wait_for(&task, "succeeded");
+}
+
+#[test]
+fn a_program_locks_and_releases_for_its_own_task() {
+    let world = World::started("[roles.shell]\nmax = 2");
+    let script = format!(
+        "orch lock lib && orch lock docs && orch unlock docs && {}; orch lock .; echo code $?",
+        gate(&world.file("go"))
+    );
+    let first = delegated(&world, &["--writes", "src", &script]);
+    world.wait_until("lib is locked", || {
+        let locks = world.orch_json(&["locks"]);
+        let patterns: Vec<_> = locks["locks"].as_array().unwrap().iter().map(|lock| lock["pattern"].clone()).collect();
+        patterns == [json!("lib"), json!("src")]
+    });
+    let refused = world.orch(&["unlock", "lib"]).ended(1);
+    assert!(refused.stderr.contains(&format!("orch cancel {first}")), "{refused:#?}");
+    let other = delegated(&world, &["--writes", "lib/x", "true"]);
+    world.wait_until("the other waits", || world.orch_json(&["locks"])["waiting_count"] == 1);
+    world.touch("go");
+    world.wait_for(&first, "succeeded");
+    world.wait_for(&other, "succeeded");
+    let said = world.orch(&["result", &first]).ok();
+    assert!(said.contains("code 0") || said.contains("code 6"), "{said}");
+}
+
+#[test]
+fn what_is_no_pattern_is_refused_before_anything_is_accepted() {
+    let world = World::started("");
+    for (pattern, why) in [
+        ("../x", "leaves"),
+        ("/etc/passwd", "leaves the project's root"),
+        ("", "is empty"),
+        ("!a", "exclude"),
+        ("a\\b", "backslash"),
+        ("{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}", "more than 64"),
+    ] {
+        for words in [["delegate", "--writes", pattern, "true"].as_slice(), &["lock", pattern]] {
+            let refused = world.orch(words).ended(2);
+            assert!(refused.stderr.contains(why), "{words:?}: {refused:#?}");
+        }
+    }
+    assert!(world.orch(&["lock"]).ended(2).stderr.contains("PATTERN"));
+    assert!(world.orch(&["unlock"]).ended(2).stderr.contains("nothing is named"));
+    assert!(world.orch(&["unlock", "l-nowhere"]).ended(2).stderr.contains("nothing is locked"));
+    assert_eq!(world.orch_json(&["tasks"]).as_array().map_or(0, Vec::len), 0);
+}
