@@ -56,6 +56,9 @@ pub struct Launch {
     pub session: String,
     /// Whether it is the master: its program talks to a user and takes no tasks.
     pub master: bool,
+    /// How long it runs before it takes its first task ([`crate::model::breaker::probation`]).
+    #[serde(default)]
+    pub probation: Duration,
     /// The namespace.
     pub namespace: String,
     /// ORCH_HOME.

@@ -245,6 +245,10 @@ impl Mux for TmuxMux {
         Box::pin(async move {
             spec.check()?;
             self.version().await?;
+            // This call would start a server, and its configuration may have changed since the last one ran.
+            if lost_socket::holder(&self.socket).await.is_none() {
+                self.check().await?;
+            }
             self.start(spec).await
         })
     }

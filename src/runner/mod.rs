@@ -45,6 +45,7 @@ use crate::{
     model::{
         agent::AgentState,
         cause::Cause,
+        duration::human,
         id::Process,
         secret::{Redactor, looks_secret},
         text::count,
@@ -245,6 +246,9 @@ impl Agent {
         ));
         let mut done = 0;
         let mut policy = PolicyWatch::new(self.home.path());
+        if let Err(leave) = self.prove(&mut heartbeat, &wakeups, &mut signals).await {
+            return leave;
+        }
         loop {
             let mut next = match self.idle(&mut heartbeat, &wakeups, &mut signals, &mut policy).await {
                 Ok(claimed) => Some(claimed),
@@ -310,6 +314,25 @@ impl Agent {
             }
             wakeups.set_idle(true);
             self.sleep(heartbeat, wakeups, signals).await?;
+        }
+    }
+
+    /// Waits until the agent has run for its probation: those before it ended right after they started, and what ended them
+    /// may end this one, too.
+    async fn prove(&self, heartbeat: &mut Heartbeat, wakeups: &Wakeups, signals: &mut Signals) -> Result<(), Leave> {
+        let probation = self.launch.probation;
+        if probation.is_zero() {
+            return Ok(());
+        }
+        self.pane.print(&format!(
+            "orch: agents of role {} ended right after they started; this one takes no task for {}",
+            self.launch.role.name,
+            human(probation)
+        ));
+        let over = tokio::time::sleep(probation);
+        tokio::select! {
+            () = over => Ok(()),
+            left = self.sleep(heartbeat, wakeups, signals) => left,
         }
     }
 

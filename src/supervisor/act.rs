@@ -44,8 +44,8 @@ impl Supervisor {
                 failpoint!("stop.agent_told");
                 told
             }
-            Action::Spawn { agent, role, master, request, reason } => {
-                self.spawn(&agent, &role, master, request.as_deref(), &reason).await
+            Action::Spawn { agent, role, master, request, probation, reason } => {
+                self.spawn(&agent, &role, master, request.as_deref(), probation, &reason).await
             }
             Action::DropRequest { field, role, reason } => {
                 self.store.drop_request(&field, &role, GateCode::RoleSlots, &reason).await

@@ -92,6 +92,8 @@ pub(super) enum Action {
         master: bool,
         /// The request that this fulfils.
         request: Option<String>,
+        /// How long it runs before it takes its first task.
+        probation: Duration,
         /// Why.
         reason: String,
     },

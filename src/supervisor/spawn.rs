@@ -1,6 +1,6 @@
 //! Starts an agent: its record, its launch, its session.
 
-use std::{collections::BTreeMap, ffi::OsStr};
+use std::{collections::BTreeMap, ffi::OsStr, time::Duration};
 
 use super::{
     Supervisor,
@@ -42,6 +42,7 @@ impl Supervisor {
         role: &str,
         master: bool,
         request: Option<&str>,
+        probation: Duration,
         reason: &str,
     ) -> Result<(), StoreError> {
         let incarnation = new_incarnation();
@@ -56,6 +57,7 @@ impl Supervisor {
             agent: agent.to_owned(),
             role: role.to_owned(),
             master,
+            probation,
             incarnation,
             environment: self.environment.clone(),
             redis: self.redis.at(),
@@ -88,6 +90,7 @@ struct Plan {
     agent: String,
     role: String,
     master: bool,
+    probation: Duration,
     incarnation: String,
     /// That of `orch start`.
     environment: BTreeMap<String, String>,
@@ -116,6 +119,7 @@ impl Plan {
             agent: self.agent,
             incarnation: self.incarnation,
             master: self.master,
+            probation: self.probation,
             namespace: config.namespace.clone(),
             home: config.home.clone(),
             redis: self.redis,

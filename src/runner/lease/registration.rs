@@ -224,6 +224,7 @@ mod tests {
             tmux_socket: None,
             policy: config.clone(),
             generation: String::new(),
+            probation: Duration::ZERO,
             role: config.roles["shell"].clone(),
             driver: DriverKind::Shell,
             heartbeat: LEASE / 6,

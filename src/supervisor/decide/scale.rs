@@ -14,6 +14,7 @@ use crate::{
     config::Role,
     model::{
         agent::{Agent, AgentState},
+        breaker,
         duration::human,
         task::place_tolerance,
     },
@@ -70,7 +71,15 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
             without_slot.push((want.role, want.place));
         } else if may_open > 0 {
             let (agent, role) = (free_id(want.role, &mut taken), want.role.to_owned());
-            actions.push(Action::Spawn { agent, role, master: false, request: want.request, reason: want.reason });
+            let failures = world.store.breakers.get(want.role).map_or(0, |breaker| breaker.failures);
+            actions.push(Action::Spawn {
+                agent,
+                role,
+                master: false,
+                request: want.request,
+                probation: breaker::probation(failures),
+                reason: want.reason,
+            });
             may_open -= 1;
             total += 1;
         }
@@ -196,6 +205,7 @@ fn master(world: &World, now: &Snapshot, actions: &mut Vec<Action>) {
             role: world.master.role.clone(),
             master: true,
             request: None,
+            probation: Duration::ZERO,
             reason: "there is no master".into(),
         });
     }

@@ -157,3 +157,58 @@ fn a_tmux_whose_options_would_end_all_sessions_is_refused_before_the_first_one()
         world.wait_until("no process is left", || world.processes().is_empty());
     }
 }
+
+/// How often a task was lost with its agent.
+fn lost(world: &World, task: &str) -> u64 {
+    world.show(task)["lost"].as_u64().unwrap()
+}
+
+/// A tmux server that ends each session soon after it was opened, as a hook may.
+#[test]
+fn what_every_agent_dies_of_costs_no_task_its_attempts() {
+    let world = World::builder().tables("[roles.shell]\nmax = 2").build();
+    world.start();
+    // Late enough for an agent to have taken a task, and early enough to show during its probation.
+    let script = "#!/bin/sh\nsleep 0.1\ntmux list-sessions -F '#{session_name}' | grep ^shell- | \
+                  while read -r name; do tmux kill-session -t \"=$name\"; done\n";
+    let hook = world.file("hook");
+    fs::write(&hook, script).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    world.tmux(&["set-hook", "-g", "session-created", &format!("run-shell -b {}", hook.display())]).ok();
+    let tasks: Vec<String> = (1..=3).map(|n| world.delegate("shell", &format!("sleep 1; echo {n}"))).collect();
+    let deaths = || world.events_of("agent.failed").iter().filter(|e| e["agent"] != "opus-master").count();
+    world.wait_until("agents die one after the other", || deaths() >= 6);
+    world.tmux(&["set-hook", "-gu", "session-created"]).ok();
+    for task in &tasks {
+        let ended = world.wait_for(task, "succeeded");
+        assert!(ended["lost"].as_u64().unwrap() <= 2, "{ended:#}");
+    }
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn an_option_that_ends_every_session_is_named_also_where_it_was_set_while_orch_ran() {
+    let world = World::builder().users_own_server().build();
+    let home = world.file("home-of-user");
+    fs::create_dir(&home).unwrap();
+    let orch = |words: &[&str]| {
+        let mut command = world.orch_command(words);
+        command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+        start(command).end()
+    };
+    orch(&["start"]).ok();
+    fs::write(home.join(".tmux.conf"), "set -s exit-unattached on\n").unwrap();
+    let tmux = world.tmux_server_pid();
+    kill9(tmux);
+    let tasks: Vec<String> =
+        (1..=3).map(|n| orch(&["delegate", "--role", "shell", &format!("echo {n}")]).ok().trim().to_owned()).collect();
+    let is_named = |words: &[&str]| orch(words).stdout.contains("exit-unattached");
+    world.wait_until("the option is named", || is_named(&["status"]) && is_named(&["why", &tasks[2]]));
+    assert!(tasks.iter().all(|task| lost(&world, task) == 0), "no attempt was made");
+    fs::write(home.join(".tmux.conf"), "").unwrap();
+    for task in &tasks {
+        world.wait_for(task, "succeeded");
+    }
+    orch(&["stop"]).ok();
+    world.wait_until("no process is left", || world.processes().is_empty());
+}

@@ -36,8 +36,8 @@ local state = end_attempt(id, {
   role = a[3], metered = ARGV[16], continues = ARGV[17] == '1'})
 if a[2] == ARGV[3] then
   redis.call('HDEL', record, 'task', 'attempt', 'fence', 'deadline', unpack(WAIT))
-  -- A task that is tried again is not done.
-  local set = OPEN[state] and {} or {'tasks_done', number(a[4]) + 1}
+  -- A task that is tried again is not done, and one that was lost with this agent is not either.
+  local set = (OPEN[state] or ARGV[5] == CAUSE.lost) and {} or {'tasks_done', number(a[4]) + 1}
   if a[1] == 'busy' then
     move_agent(agent, 'busy', 'idle', a[3], id, id .. ' ended as ' .. state, nil, nil, set, a[5])
   elseif #set > 0 then
