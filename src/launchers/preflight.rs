@@ -22,6 +22,10 @@ use crate::{
 /// What is missing.
 pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<(), Unavailable> {
     let at = format!("under [roles.{}] in sessions.toml", role.name);
+    if !role.cwd.is_dir() {
+        let missing = format!("its folder {} does not exist", role.cwd.display());
+        return Err(Unavailable { missing, fix: format!("create the folder, or correct cwd {at}") });
+    }
     let kind = resolve(role.driver, order, path);
     if kind.program().is_some()
         && let Some(key) = kind.unsupported(&role.agent)

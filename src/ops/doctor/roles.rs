@@ -36,14 +36,11 @@ pub(super) fn check_role(
 ) -> Check {
     let name = format!("role {}", role.name);
     let at = format!("under [roles.{}] in sessions.toml", role.name);
-    if !role.cwd.is_dir() {
-        let found = format!("its folder {} does not exist", role.cwd.display());
-        return warn_or_error(&name, "error", found, format!("create the folder, or correct cwd {at}"));
-    }
     let kind = preflight::resolve(role.driver, order, path);
     if let Err(Unavailable { missing, fix }) = preflight::check(role, order, path) {
         // Most people use some of the built-in roles, and install only what these need.
-        let state = if role.driver == kind && kind.program().is_some() { "warning" } else { "error" };
+        let state =
+            if role.driver == kind && kind.program().is_some() && role.cwd.is_dir() { "warning" } else { "error" };
         return warn_or_error(&name, state, format!("{missing}: its tasks wait"), fix);
     }
     let unset: Vec<&str> = role.env_from.iter().filter(|v| std::env::var_os(v).is_none()).map(String::as_str).collect();

@@ -118,10 +118,11 @@ pub(in crate::runner) fn begin<'a>(
     failpoint!("claim.folder_made");
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {
-        return Err(NotBegun::permanent(
-            EndCode::FolderMissing,
-            format!("its working folder {} does not exist", cwd.display()),
-        ));
+        let missing = format!("its working folder {} does not exist", cwd.display());
+        // That of its role is no task's fault: the role starts nothing until it is there (launchers::preflight).
+        let cause = if claimed.task.cwd.is_some() { Cause::Permanent } else { Cause::Transient };
+        let verdict = Verdict::of(cause, EndCode::FolderMissing, missing);
+        return Err(Box::new(NotBegun { verdict, leave: None }));
     }
     if let Some(why) = lacks_key(agent) {
         return Err(Box::new(NotBegun {

@@ -4,7 +4,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{gated, runners, succeeded_at_first_attempt};
-use crate::common::{Output, World, kill9, refused, start};
+use crate::common::{Output, World, append, kill9, refused, start};
 
 fn supervisors(world: &World) -> usize {
     world.processes().iter().filter(|process| process.command.contains(" supervise --daemon")).count()
@@ -196,11 +196,16 @@ fn a_project_that_is_moved_keeps_its_tasks_while_stopped_and_while_it_runs() {
         let running = at(
             &world,
             &place(1),
-            &["delegate", "--json", &format!("{}; echo end", crate::common::gate(&world.file("go")))],
+            &[
+                "delegate",
+                "--json",
+                &format!("{}; {}; echo end", append(&world.file("ran"), "x"), crate::common::gate(&world.file("go"))),
+            ],
         );
         let running = running.ended(0).json()["id"].as_str().unwrap().to_owned();
         let state = |folder: &Path| at(&world, folder, &["show", &running, "--json"]).json()["state"].clone();
-        world.wait_until("it runs", || state(&place(1)) == "running");
+        // The program itself: before it starts, its attempt would find no folder.
+        world.wait_until("it runs", || !world.lines("ran").is_empty());
         fs::rename(place(1), place(2)).unwrap();
         assert_eq!(state(&place(2)), "running");
         at(&world, &place(2), &["start"]).ok();

@@ -101,13 +101,16 @@ fn a_program_that_cannot_be_run_fails_permanently_at_the_first_attempt() {
 #[test]
 fn a_missing_working_folder_is_reported() {
     let world = World::started("[roles.else]\ndriver = \"shell\"\ncwd = \"not/made/yet\"");
-    let task = failed(&world, &["--role", "else", "pwd"]);
-    assert!(task["reason"].as_str().unwrap().contains("not/made/yet does not exist"), "{}", task["reason"]);
-    // The folder is created, and the task retried.
+    // That of a role: its tasks wait for it, and no attempt is made.
+    let id = world.delegate("else", "pwd");
+    let why = world.orch(&["why", &id]).ok();
+    assert!(why.contains("Role else can't be started: its folder") && why.contains("not/made/yet does not"), "{why}");
+    let doctor = world.orch(&["doctor"]).ended(4);
+    assert!(doctor.stdout.contains("not/made/yet does not exist: its tasks wait"), "{doctor:#?}");
     fs::create_dir_all(world.project.join("not/made/yet")).unwrap();
-    let id = task["id"].as_str().unwrap();
-    world.orch(&["retry", id]).ok();
-    assert!(world.wait_for(id, "succeeded")["result"]["text"].as_str().unwrap().ends_with("not/made/yet\n"));
+    let task = world.wait_for(&id, "succeeded");
+    assert!(task["result"]["text"].as_str().unwrap().ends_with("not/made/yet\n"), "{task:#}");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1);
 
     let folder = world.file("soon gone");
     fs::create_dir(&folder).unwrap();
