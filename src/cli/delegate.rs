@@ -29,6 +29,9 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
             false => format!("{id} already has this key; its state is {}", delegated.state),
         });
     }
+    if let Some(note) = delegated.note.as_ref().filter(|_| !session.json) {
+        errors::note(note);
+    }
     if !delegated.needs_approval.is_empty() && !session.json {
         let rights = delegated.needs_approval.join(", ");
         errors::note(&format!("{} is held until a person approves it: its role may {rights}", delegated.id));

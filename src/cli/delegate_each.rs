@@ -48,6 +48,10 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
                 format!("{first} to {last} were not accepted, and {accepted} before them were: {}", e.message);
             Error { message, ..e }
         })?;
+        // They are all of one kind: once is enough.
+        if let Some(note) = answer.iter().find_map(|one| one.note.as_ref()).filter(|_| accepted == 0 && !session.json) {
+            errors::note(note);
+        }
         accepted += answer.len();
         for delegated in &answer {
             if session.json {

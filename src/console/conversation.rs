@@ -138,7 +138,10 @@ impl<'a> Conversation<'a> {
             e
         })?;
         self.with_known(|k| k.task(delegated.id.as_str()));
-        let line = life::accepted(&delegated.id, &named, delegated.state);
+        let mut line = life::accepted(&delegated.id, &named, delegated.state);
+        if let Some(note) = delegated.note {
+            line = format!("{line}; {note}");
+        }
         if self.followed.begin(&delegated.id, 0) {
             return Ok(line);
         }

@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    ffi::OsStr,
     path::Path,
     time::Duration,
 };
@@ -12,7 +11,7 @@ use std::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Caller, Delegate, Ops, attention::admission_of};
+use super::{Caller, Delegate, Ops, attention::admission_of, default_role::RUNS_AS_SCRIPT};
 use crate::{
     admission::{self, Gate},
     config::{Config, DriverKind, Role},
@@ -48,11 +47,12 @@ impl Ops {
     /// approves it, unless the role says `escalation = "refuse"`); the caller's attempt is over; too deep, too many subtasks; a
     /// dependency has failed. NotRunning: there is no Redis.
     pub async fn delegate(&self, asked: Delegate) -> Result<Delegated> {
+        let is_script = self.is_shell_by_default(&asked);
         let new = self.prepare(asked).await?;
         failpoint!("delegate.checked");
         let answer = self.ask(|s| s.delegate(&new)).await;
         failpoint!("delegate.answered");
-        answer.map(|accepted| self.complete(accepted, &new))
+        answer.map(|accepted| self.complete(accepted, &new, is_script))
     }
 
     /// Accepts up to [`TOGETHER`] tasks in one step, all of them or none.
@@ -60,13 +60,15 @@ impl Ops {
     /// # Errors
     /// As [`Ops::delegate`]; `place` is added to the message of a request that is wrong on its own.
     pub async fn delegate_all(&self, asked: Vec<(String, Delegate)>) -> Result<Vec<Delegated>> {
-        let mut new = Vec::with_capacity(asked.len());
+        let (mut new, mut are_scripts) = (Vec::with_capacity(asked.len()), Vec::with_capacity(asked.len()));
         for (place, asked) in asked {
+            are_scripts.push(self.is_shell_by_default(&asked));
             let prepared = self.prepare(asked).await;
             new.push(prepared.map_err(|e| Error { message: format!("{place}: {}", e.message), ..e })?);
         }
         let accepted = self.ask(|s| s.delegate_all(&new)).await?;
-        Ok(accepted.into_iter().zip(&new).map(|(accepted, new)| self.complete(accepted, new)).collect())
+        let all = accepted.into_iter().zip(new.iter().zip(are_scripts));
+        Ok(all.map(|(accepted, (new, is_script))| self.complete(accepted, new, is_script)).collect())
     }
 
     /// The request as the store takes it, once all is checked that can be checked here.
@@ -76,6 +78,7 @@ impl Ops {
         let role = self.config.role(asked.role.as_deref().unwrap_or_else(|| self.default_role()))?;
         takes_tasks(&self.config, role)?;
         check(&asked)?;
+        self.refuse_english(&asked)?;
         let cwd = asked.cwd.as_deref().map(folder).transpose()?;
         let (writes, reads) = (self.patterns("writes", &asked.writes)?, self.patterns("reads", &asked.reads)?);
         let escalation = self.escalation(role, &asked, cwd.as_deref()).await?;
@@ -127,14 +130,15 @@ impl Ops {
         })
     }
 
-    /// Adds the rights for which a new task is held, whether the supervisor does not know its role, and whether `detached`
-    /// has no effect.
-    fn complete(&self, accepted: Delegated, new: &NewTask) -> Delegated {
+    /// Adds the rights for which a new task is held, whether the supervisor does not know its role, whether `detached` has no
+    /// effect, and that it is a script only because there is no agent program.
+    fn complete(&self, accepted: Delegated, new: &NewTask, is_script: bool) -> Delegated {
         let rights = new.escalation.as_ref().filter(|_| accepted.state == TaskState::Held);
         Delegated {
             needs_approval: rights.map(|one| one.rights.clone()).unwrap_or_default(),
             waits_for_reload: self.is_unknown_to_supervisor(&new.spec.role),
             detached_already: new.spec.detached && !self.caller_is_waited_for(),
+            note: is_script.then(|| RUNS_AS_SCRIPT.to_owned()),
             ..accepted
         }
     }
@@ -148,11 +152,6 @@ impl Ops {
             }
             _ => false,
         }
-    }
-
-    /// The role of a task that names none.
-    pub(super) fn default_role(&self) -> &str {
-        default_role(&self.config, std::env::var_os("PATH").as_deref())
     }
 
     /// Returns why a task of this role waits, in words, where more than its turn keeps it from starting.
@@ -183,21 +182,6 @@ fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
         ..asked
     }
 }
-
-/// The role of a task that names none. Without a sessions.toml on a machine without any agent program, it is the one that
-/// `orch init` would write: a shell.
-fn default_role<'a>(config: &'a Config, path: Option<&OsStr>) -> &'a str {
-    let default = &config.master.default_role;
-    let no_program = preflight::resolve(DriverKind::Auto, &config.agents.order, path) == DriverKind::Console;
-    let has_shell = config.roles.get(SHELL).is_some_and(|role| role.driver == DriverKind::Shell);
-    match config.file.is_none() && no_program && has_shell {
-        true => SHELL,
-        false => default,
-    }
-}
-
-/// The built-in role whose program is a shell.
-const SHELL: &str = "shell";
 
 /// Checks that a role takes tasks: one whose driver is the console is a prompt for a person.
 pub(super) fn takes_tasks(config: &Config, role: &Role) -> Result<()> {
@@ -331,20 +315,6 @@ mod tests {
 
     fn asked(text: &str) -> Delegate {
         Delegate { text: text.into(), ..Delegate::default() }
-    }
-
-    #[test]
-    fn without_a_file_and_without_agent_programs_a_shell_is_the_default() {
-        let folder = tempfile::tempdir().unwrap();
-        let env = crate::config::Env {
-            cwd: folder.path().to_owned(),
-            home: Some(folder.path().to_owned()),
-            ..Default::default()
-        };
-        let mut config = Config::load_with(&env, None).unwrap();
-        assert_eq!(default_role(&config, Some(folder.path().as_os_str())), "shell");
-        config.file = Some(folder.path().join("sessions.toml"));
-        assert_eq!(default_role(&config, Some(folder.path().as_os_str())), config.master.default_role);
     }
 
     #[test]

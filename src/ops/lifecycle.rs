@@ -60,7 +60,7 @@ impl Ops {
         }
         let reached_rights = self.reached_rights().iter().map(Reach::sentence).collect();
         let (status, session) = (self.status().await?, self.config.master.session.clone());
-        let (runs_by_itself, other_projects) = (self.runs_by_itself(), self.others_that_run());
+        let (runs_by_itself, other_projects) = (self.runs_by_itself(), self.masters_of_other_projects());
         Ok(Started { already, status, session, reached_rights, runs_by_itself, other_projects, not_passed })
     }
 

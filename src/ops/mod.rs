@@ -19,6 +19,7 @@ mod caller;
 mod candidates;
 mod change;
 mod costs;
+mod default_role;
 pub mod delegate;
 pub mod delegation;
 mod doctor;

@@ -39,13 +39,19 @@ impl Ops {
         Ok(found)
     }
 
-    /// The other projects that run, in sentences for `orch start`.
-    pub(super) fn others_that_run(&self) -> Vec<String> {
+    /// The other projects that run and would have called their master's session as this one does, in sentences for `orch
+    /// start`: a person who looks for the one may meet the other.
+    pub(super) fn masters_of_other_projects(&self) -> Vec<String> {
         let own = self.config.home.canonicalize().ok();
+        let (usual, session) = (self.config.master.usual_session(), &self.config.master.session);
         let places = self.places().unwrap_or_default();
         let others = places.iter().filter(|place| place.home.path().canonicalize().ok() != own && place.is_running());
         let sentence = |place: &Place| {
             let (config, root) = (place.config().ok()?, place.location.display());
+            let one_has_it = *session == usual || config.master.session == usual;
+            if config.master.usual_session() != usual || !one_has_it {
+                return None;
+            }
             Some(format!("{} has its master in the session {} ({root})", config.namespace, config.master.session))
         };
         others.filter_map(sentence).collect()

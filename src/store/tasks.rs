@@ -45,6 +45,9 @@ pub struct Delegated {
     /// Whether it was delegated as detached where nothing would wait for it anyway.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detached_already: bool,
+    /// What the caller may not expect of how it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What `retry` answers.
@@ -152,6 +155,7 @@ impl Store {
                 needs_approval: Vec::new(),
                 waits_for_reload: false,
                 detached_already: false,
+                note: None,
             })
         });
         accepted.collect()

@@ -139,6 +139,10 @@ fn two_projects_share_a_tmux_server_and_leave_each_other_alone() {
     assert!(started.contains("one has its master in the session opus-master"), "{started}");
     assert!(one.orch(&["start"]).ok().contains("two has its master in the session two-master"));
     assert_eq!(two.orch_json(&["status"])["agents"][0]["id"], "two-master");
+    let three = World::builder().name("three").socket(&one.socket).build();
+    let started = three.orch(&["start"]).ok();
+    assert!(started.contains("one has its master") && !started.contains("two has"), "{started}");
+    three.orch(&["stop"]).ok();
     for (world, agent) in [(&one, "shell-1"), (&two, "shell-2")] {
         let id = world.delegate("shell", "echo $ORCH_AGENT");
         assert_eq!(
@@ -236,5 +240,33 @@ fn a_subfolder_of_a_repository_uses_the_project_that_runs_at_its_root() {
     assert_ne!(root_of(&nested), root_of(&root), "another repository is another project");
     orch_in(&world, &below)(&["stop"]).ok();
     assert_eq!(root_of(&below), own);
+    world.wait_until("no process is left", || world.processes().is_empty());
+}
+
+#[test]
+fn without_an_agent_program_english_is_refused_and_a_script_is_said_to_be_one() {
+    let world = World::new();
+    let folder = world.file("plain");
+    fs::create_dir(&folder).unwrap();
+    let orch = orch_in(&world, &folder);
+    orch(&["start", "--paused"]).ok();
+    let refused = crate::common::refused;
+    refused(orch(&["delegate", "Fix the login page"]), 4, &["no agent program is installed", "--role shell"]);
+    let answer = orch(&["delegate", "--json", "Explain"]).ended(4).json();
+    assert!(answer["error"]["message"].as_str().unwrap().ends_with("there is no Explain"), "{answer}");
+    fs::write(folder.join("prompts"), "true\nReview src/a.rs\n").unwrap();
+    refused(orch(&["delegate", "--each", "prompts"]), 4, &["line 2 of prompts", "there is no Review"]);
+    assert_eq!(orch(&["tasks", "--json"]).ended(0).json(), serde_json::json!([]), "nothing was accepted");
+    // What a shell may be able to run is accepted, and said to be a script.
+    let said = "the text runs as a shell script";
+    assert!(orch(&["delegate", "echo 1"]).stderr.contains(said));
+    let answer = orch(&["delegate", "--json", "echo 2"]).ended(0);
+    assert!(answer.json()["note"].as_str().unwrap().contains(said) && answer.stderr.is_empty(), "{answer:?}");
+    fs::write(folder.join("prompts"), "true\ntrue\n").unwrap();
+    assert_eq!(orch(&["delegate", "--each", "prompts"]).stderr.matches(said).count(), 1);
+    // A person who names the role knows.
+    let chosen = orch(&["delegate", "--role", "shell", "Fix the login page"]);
+    assert!(chosen.code == 0 && !chosen.stderr.contains("script"), "{chosen:?}");
+    orch(&["stop"]).ok();
     world.wait_until("no process is left", || world.processes().is_empty());
 }
