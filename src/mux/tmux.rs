@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -50,6 +51,8 @@ pub struct TmuxMux {
     socket: PathBuf,
     version: OnceCell<Version>,
     watch: PaneWatch,
+    /// The process of the server whose options were checked last.
+    checked: Mutex<Option<u32>>,
 }
 
 impl TmuxMux {
@@ -68,6 +71,7 @@ impl TmuxMux {
             socket: socket_path(options.socket.as_deref()),
             version: OnceCell::new(),
             watch: PaneWatch::new(),
+            checked: Mutex::new(None),
         }
     }
 
@@ -171,6 +175,21 @@ impl TmuxMux {
         Ok(sessions)
     }
 
+    /// Checks the server in which a session is to be opened, unless it is the one that was checked last: its configuration may
+    /// have changed since the last server ran.
+    async fn check_new_server(&self) -> Result<()> {
+        let is_checked = |server: Option<u32>| {
+            server.is_some() && *self.checked.lock().unwrap_or_else(PoisonError::into_inner) == server
+        };
+        if is_checked(lost_socket::holder(&self.socket).await) {
+            return Ok(());
+        }
+        self.check().await?;
+        let server = lost_socket::holder(&self.socket).await;
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        Ok(())
+    }
+
     async fn start(&self, spec: &SessionSpec) -> Result<Opened> {
         let batch = commands::open(spec);
         let mut answer = self.program.run(&batch).await?;
@@ -245,10 +264,7 @@ impl Mux for TmuxMux {
         Box::pin(async move {
             spec.check()?;
             self.version().await?;
-            // This call would start a server, and its configuration may have changed since the last one ran.
-            if lost_socket::holder(&self.socket).await.is_none() {
-                self.check().await?;
-            }
+            self.check_new_server().await?;
             self.start(spec).await
         })
     }

@@ -110,7 +110,7 @@ async fn an_old_program_opens_nothing() {
 async fn a_session_that_could_not_be_tagged_is_ended_by_its_id() {
     let server = Server::new();
     let program = server.script(
-        "case \"$*\" in\n*-V*) echo tmux 3.3a ;;\n*new-session*) echo '$7 %8 99'; echo 'no space' >&2; exit 1 ;;\n\
+        "case \"$*\" in\n*-V*) echo tmux 3.3a ;;\n*show-options*) ;;\n*new-session*) echo '$7 %8 99'; echo 'no space' >&2; exit 1 ;;\n\
          *) echo \"$@\" >>\"$0.calls\" ;;\nesac",
     );
     let mux = TmuxMux::new(TmuxOptions { program, ..server.options() });
