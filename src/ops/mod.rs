@@ -53,6 +53,7 @@ mod tests;
 pub mod types;
 mod verbs;
 mod wait;
+mod which_redis;
 mod why;
 
 use std::{
@@ -62,16 +63,22 @@ use std::{
 
 use futures_util::stream::BoxStream;
 
-use self::retry_deadline::RetryDeadline;
+use self::{
+    retry_deadline::RetryDeadline,
+    which_redis::{Chosen, Purpose},
+};
 use crate::{
-    config::{Config, address},
+    config::Config,
     error::{Error, Kind, Result},
     home::{Home, OtherRedis},
-    model::secret::{Redactor, known_values},
+    model::{
+        secret::{Redactor, known_values},
+        text::count,
+    },
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{LockOwner, ProcessId},
     redis_server::{History, User, check_version},
-    store::{self, Store, StoreError, Tls},
+    store::{self, Store, StoreError, Tls, checkpoint::Checkpoint},
 };
 pub use ask::Announcer;
 pub use caller::{Caller, Person};
@@ -97,24 +104,6 @@ fn redactor_of_environment(config: Option<&Config>) -> Redactor {
         None => env.flat_map(|(name, value)| known_values(name, value)).collect(),
     };
     Redactor::new(values.iter().map(String::as_str))
-}
-
-/// Whether a supervisor runs that has loaded a configuration without an address of Redis.
-fn runs_with_own_redis(home: &Home) -> bool {
-    home.supervisor() != LockOwner::Nobody && home.policy().is_some_and(|policy| policy.config.redis.url.is_none())
-}
-
-/// Returns the configuration with the Redis of the last start, and both where sessions.toml names another one. A login is not
-/// recorded: of a server that needs one, only what sessions.toml names is known.
-fn with_redis_of_last_start(mut config: Config) -> (Config, Option<OtherRedis>) {
-    let home = Home::new(&config.home);
-    let Some(other) = home.other_redis(&config) else { return (config, None) };
-    let earlier = home.policy().and_then(|policy| policy.config.redis.url);
-    if earlier.as_deref().is_some_and(address::has_login) {
-        return (config, None);
-    }
-    config.redis.url = earlier;
-    (config, Some(other))
 }
 
 /// How long `spawn` and `kill` wait for the effect of their request.
@@ -144,27 +133,28 @@ pub struct Ops {
     wrong_file: Option<Error>,
     /// The Redis that sessions.toml names, and the one that is used, where these differ.
     other_redis: Option<OtherRedis>,
+    /// Why the project's Redis cannot be used, for a verb that works all the same.
+    unknown_redis: Option<Error>,
 }
 
 impl Ops {
-    /// The verbs on a project. Nothing is connected yet, and only the state folder is checked.
+    /// The verbs on a project, for start, restart and reload. Nothing is connected yet, and only the state folder is checked.
     ///
     /// # Errors
-    /// The state folder is not safe, of a newer format, or another project's; `redis.url` is not an address; or the folder of the private
-    /// server's socket is not safe.
+    /// The state folder is not safe, of a newer format, or another project's; `redis.url` is not an address, or not the one of a
+    /// running supervisor, which needs a login; or the folder of the private server's socket is not safe.
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
         Home::new(&config.home).check_safety()?;
-        Ops::checked(config, caller)
+        Ops::checked(config, caller, Purpose::AsWritten)
     }
 
-    /// The same on the Redis of the last start, where the project's tasks are, whatever sessions.toml names since: only a start
-    /// changes it. Start, restart and reload use [`Ops::new`].
+    /// The same for verbs about the project's tasks and agents, which are those of the last start.
     ///
     /// # Errors
     /// As [`Ops::new`].
     pub fn as_started(config: Config, caller: Caller) -> Result<Ops> {
-        let (config, other_redis) = with_redis_of_last_start(config);
-        Ok(Ops { other_redis, ..Ops::new(config, caller)? })
+        Home::new(&config.home).check_safety()?;
+        Ops::checked(config, caller, Purpose::AsStarted)
     }
 
     /// The same for `stop` and `doctor`, which work in a folder that others can change, and say so.
@@ -173,8 +163,7 @@ impl Ops {
     /// As [`Ops::new`], except for a folder that others can change.
     pub fn to_repair(config: Config, caller: Caller) -> Result<Ops> {
         let unsafe_folder = Home::new(&config.home).check_safety_to_repair()?;
-        let (config, other_redis) = with_redis_of_last_start(config);
-        Ok(Ops { unsafe_folder, other_redis, ..Ops::checked(config, caller)? })
+        Ok(Ops { unsafe_folder, ..Ops::checked(config, caller, Purpose::Repair)? })
     }
 
     /// The same for `start --adopt`, which may take over the state folder of another project.
@@ -183,18 +172,19 @@ impl Ops {
     /// As [`Ops::new`], except for a folder of another project.
     pub fn to_adopt(config: Config, caller: Caller) -> Result<Ops> {
         Home::new(&config.home).check_safety()?;
-        Ops::opened(config, caller)
+        Ops::opened(config, caller, Purpose::AsWritten)
     }
 
-    fn checked(config: Config, caller: Caller) -> Result<Ops> {
+    fn checked(config: Config, caller: Caller, purpose: Purpose) -> Result<Ops> {
         Home::new(&config.home).check_owner(&config)?;
-        Ops::opened(config, caller)
+        Ops::opened(config, caller, purpose)
     }
 
-    fn opened(config: Config, caller: Caller) -> Result<Ops> {
+    fn opened(config: Config, caller: Caller, purpose: Purpose) -> Result<Ops> {
+        let Chosen { config, other: other_redis, unknown: unknown_redis } = which_redis::choose(config, purpose)?;
         let store = Arc::new(Ops::open_store(&config)?);
         Home::new(&config.home).check_format()?;
-        Ok(Ops::on(Arc::new(config), caller, store))
+        Ok(Ops { other_redis, unknown_redis, ..Ops::on(Arc::new(config), caller, store) })
     }
 
     /// The verbs on a project whose store is open already, and whose state folder was checked. The redactor is
@@ -216,16 +206,13 @@ impl Ops {
             unsafe_folder: None,
             wrong_file: None,
             other_redis: None,
+            unknown_redis: None,
         }
     }
 
     fn open_store(config: &Config) -> Result<Store> {
         // The store itself does not retry: `ask` knows whether waiting makes sense.
         match &config.redis.url {
-            // The address was added to sessions.toml while orch runs with its own server.
-            Some(_) if runs_with_own_redis(&Home::new(&config.home)) => {
-                Store::private(&config.home, &config.namespace, User::Person, Duration::ZERO)
-            }
             Some(url) => {
                 let tls = Tls { ca_file: config.redis.ca_file.clone() };
                 Store::at_url(url, tls, &config.namespace, Duration::ZERO)
@@ -371,10 +358,22 @@ impl Ops {
         }
     }
 
+    /// What the state folder knows of the records of a server that does not answer.
+    fn recorded_there(&self) -> String {
+        let known = Checkpoint::new(self.home.epoch(), Duration::ZERO).recall().unwrap_or_default();
+        match known.accepted {
+            0 => String::new(),
+            tasks => format!(
+                "; what became of the {} of this project is recorded there alone",
+                count(tasks, "task", "tasks")
+            ),
+        }
+    }
+
     /// Redis does not answer, and no supervisor runs that would restart it.
     fn unreachable(&self, error: &store::StoreError) -> Error {
         if self.config.redis.url.is_some() {
-            return Error::not_running(error.to_string())
+            return Error::not_running(format!("{error}{}", self.recorded_there()))
                 .hint("start that server, or correct url under [redis] in sessions.toml; then: orch start");
         }
         if self.home.supervisor() == LockOwner::Unseen {

@@ -45,8 +45,9 @@ impl Ops {
             let redis = if private { redis_server::end(home.path(), LIMIT) } else { None };
             ended.map(|ended| (ended, redis))
         };
-        let (mut ended, redis) = tokio::task::spawn_blocking(end)
-            .await
+        // Whether tmux answers is found out meanwhile.
+        let (ended, tmux) = tokio::join!(tokio::task::spawn_blocking(end), self.has_sessions());
+        let (mut ended, redis) = ended
             .map_err(|e| Error::internal(e.to_string()))?
             .map_err(|e| Error::failed(format!("what runs is unknown: {e}")).hint("try again: orch stop"))?;
         ended.processes += usize::from(redis.is_some_and(|redis| !redis.is_alive()));
@@ -63,10 +64,13 @@ impl Ops {
                 .hint("they wait for a device or belong to another user; try again: orch stop"));
         }
         self.home.mark_stopped();
-        let left =
-            self.close_sessions().await.err().map(|e| {
-                format!("tmux does not close its sessions of this project ({e}); they close when it continues")
-            });
+        let closed = match tmux {
+            Ok(_) => self.close_sessions().await,
+            Err(e) => Err(e),
+        };
+        let left = closed
+            .err()
+            .map(|e| format!("tmux does not close its sessions of this project ({e}); they close when it continues"));
         self.end_own_runner();
         Ok(Stopped {
             stopped: was_running,
@@ -80,6 +84,9 @@ impl Ops {
     /// Where Redis can record the request, the attempts that end now count as stopped, and not as lost. One that is just
     /// starting can in a moment.
     async fn record_by_force(&self) {
+        if self.unknown_redis.is_some() {
+            return;
+        }
         let request = Request::Stop { drain: false };
         let began = Instant::now();
         loop {

@@ -9,7 +9,11 @@
 
 mod force;
 
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
@@ -18,7 +22,7 @@ use super::{Caller, Ops, Stopped, status::is_frozen};
 use crate::{
     error::{Error, Kind, Result},
     model::event::EventKind,
-    mux::{Mux, TmuxMux, TmuxOptions},
+    mux::{Mux, MuxError, TmuxMux, TmuxOptions},
     os::{ExitWatch, ProcessId, failpoint},
     redis_server,
     store::{StoreError, requests::Request},
@@ -124,18 +128,22 @@ impl Ops {
     }
 
     async fn stop_in_order(&self, drain: bool, limit: Option<Duration>) -> InOrder {
-        let mut is_older = false;
-        if !drain && self.supervisor().is_some() {
+        // A signal means `orch stop` to every supervisor, also where it reads its requests elsewhere.
+        let mut by_signal = self.unknown_redis.is_some();
+        if let Some(e) = self.unknown_redis.as_ref().filter(|_| drain) {
+            return InOrder::Refused(e.clone());
+        }
+        if !drain && !by_signal && self.supervisor().is_some() {
             match timeout(ANSWERS, self.reach()).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(e)) if e.is_of_an_older_format() => is_older = true,
+                Ok(Err(e)) if e.is_of_an_older_format() => by_signal = true,
                 // Another release runs here, and knows how to stop it.
                 Ok(Err(e)) if e.is_of_another_format() => return InOrder::Refused(e.into()),
                 Ok(Err(e)) => return InOrder::Failed(e.into()),
                 Err(_) => return InOrder::Failed(self.silent_redis(ANSWERS)),
             }
         }
-        let hastened = !drain && !is_older && self.hasten_drain().await;
+        let hastened = !drain && !by_signal && self.hasten_drain().await;
         let grace = self.config.supervisor.kill_grace;
         let longest = STOP.max(grace * 3);
         let turn = match drain {
@@ -155,8 +163,7 @@ impl Ops {
                 Err(_) => InOrder::Failed(Error::timed_out("the supervisor that was started to stop takes very long")),
             };
         };
-        if is_older {
-            // A supervisor of an older release reads its requests elsewhere; to every one a signal means `orch stop`.
+        if by_signal {
             if let Err(e) = supervisor.signal(Signal::SIGTERM) {
                 return InOrder::Failed(Error::internal(format!("the supervisor (pid {}): {e}", supervisor.pid)));
             }
@@ -270,9 +277,19 @@ impl Ops {
         let began = Instant::now();
         let mut progress = (self.agents_left(), Instant::now());
         let mut is_tmux_checked = false;
+        // Known before the last agent has ended: a supervisor that waits for a silent tmux ends no more.
+        let mut silent = pin!(self.silent_tmux());
+        let mut is_silent = None;
         while began.elapsed() < limit {
             let step = Duration::from_millis(100).min(limit.saturating_sub(began.elapsed()));
-            if ended(supervisor, Some(step)).await? {
+            let has_ended = tokio::select! {
+                has_ended = ended(supervisor, Some(step)) => has_ended?,
+                error = &mut silent, if is_silent.is_none() => {
+                    is_silent = Some(error);
+                    false
+                }
+            };
+            if has_ended {
                 return Ok(true);
             }
             let left = self.agents_left();
@@ -288,11 +305,25 @@ impl Ops {
                 let pid = supervisor.pid;
                 return Err(Error::timed_out(format!("the supervisor (pid {pid}) makes no progress")));
             }
+            if left == 0
+                && let Some(error) = is_silent.take()
+            {
+                return Err(error.into());
+            }
             if left == 0 && quiet > CHECK_TMUX && !std::mem::replace(&mut is_tmux_checked, true) {
                 self.quick_mux().sessions().await?;
             }
         }
         Ok(false)
+    }
+
+    /// Returns once tmux has twice not answered: a busy one may miss one time limit. Waits forever where it answers.
+    async fn silent_tmux(&self) -> MuxError {
+        let mux = self.quick_mux();
+        match (mux.sessions().await, mux.sessions().await) {
+            (Err(_), Err(error)) => error,
+            _ => pending().await,
+        }
     }
 
     fn agents_left(&self) -> usize {

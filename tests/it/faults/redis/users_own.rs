@@ -310,3 +310,45 @@ fn another_redis_than_that_of_the_last_start_is_refused_and_nothing_runs_again()
     assert_eq!(world.show(&again)["state"], "succeeded");
     world.orch(&["stop"]).ok();
 }
+
+#[test]
+fn the_tasks_of_a_redis_with_a_login_are_looked_for_in_no_other_one() {
+    let (world, other) = (World::new(), World::new());
+    let (one, two) = (Own::start(&world, &["--requirepass", "open sesame"]), Own::start(&other, &[]));
+    let plain = config(&world);
+    let [at_one, at_two] = [&one, &two].map(|own| format!("127.0.0.1:{}", own.port));
+    set_url(&world, &format!("redis://:open%20sesame@{at_one}"));
+    world.start();
+    let task = world.delegate("shell", &crate::common::gate(&world.file("go")));
+    world.wait_for(&task, "running");
+
+    let change = || {
+        write_config(&world, &plain);
+        set_url(&world, &format!("redis://{at_two}"));
+    };
+    let is_refused = || {
+        for words in [&["tasks"][..], &["delegate", "--role", "shell", "true"], &["events"], &["status"]] {
+            let said = refused(world.orch(words), 4, &[&at_one, &at_two, "set url under [redis] as it was"]);
+            assert!(!said.stderr.contains("sesame"), "{said:?}");
+        }
+        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut two.connection()).unwrap();
+        assert_eq!(keys, [] as [&str; 0], "nothing was written there");
+    };
+    change();
+    is_refused();
+    refused(world.orch(&["start"]), 4, &[&at_one, &at_two]);
+    refused(world.orch(&["reload"]), 4, &[&at_one, &at_two]);
+    world.orch(&["stop"]).ended(0);
+    assert!(world.runners().is_empty() && world.sessions().is_empty());
+    is_refused();
+    refused(world.orch(&["start"]), 6, &[&at_one, &at_two, "orch start --adopt"]);
+
+    write_config(&world, &plain);
+    set_url(&world, &format!("redis://:open%20sesame@{at_one}"));
+    drop(one);
+    // The state folder knows that there are tasks, and where.
+    let away =
+        refused(world.orch(&["tasks"]), 3, &[&at_one, "what became of the 1 task of this project is recorded there"]);
+    assert!(!away.stderr.contains("sesame"), "{away:?}");
+    assert!(world.orch(&["status"]).ended(3).stdout.contains("of the 1 task of this project"));
+}
