@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     earlier_redis::OtherRedis,
     end::Ended,
-    journal::Journal,
+    journal::{Decision, Journal},
     lock::{FolderState, SupervisorLock},
     log::{Log, open_log},
     policy::{Policy, PolicyWatch},

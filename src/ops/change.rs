@@ -3,6 +3,7 @@
 use super::{Changed, Ops};
 use crate::{
     error::{Error, Result},
+    home::Decision,
     model::{
         id::TaskId,
         task::{Task, TaskState},
@@ -20,6 +21,7 @@ impl Ops {
         let before = self.before("cancel", ids).await?;
         let reason = format!("asked for by {}", self.caller.in_words());
         let states = self.ask(|s| s.cancel(ids, &reason)).await?;
+        self.remember(&Decision::Over(ids.to_vec()));
         Ok(before
             .iter()
             .zip(states)
@@ -43,9 +45,18 @@ impl Ops {
         let mut changed = Vec::with_capacity(ids.len());
         for id in ids {
             let Retried { from, to, others } = self.ask(|s| s.retry(id, &reason)).await?;
+            let again = std::iter::once(id).chain(others.iter()).cloned().collect();
+            self.remember(&Decision::Retried(again));
             changed.push(Changed { id: id.clone(), from, state: to, changed: from != to, others });
         }
         Ok(changed)
+    }
+
+    /// For a Redis that loses data: without the record, at worst a task runs again that had ended.
+    fn remember(&self, decision: &Decision) {
+        if let Err(e) = self.home().record_decision(decision) {
+            tracing::warn!("{decision:?} could not be recorded: {e}");
+        }
     }
 
     /// Returns the tasks, one per id, after checking that all exist and that the caller may change them.

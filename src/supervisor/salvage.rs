@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::background::{Jobs, on_a_thread};
 use crate::{
-    home::Home,
-    model::{id::TaskId, text::count},
+    home::{Decision, Home},
+    model::{id::TaskId, task::TaskState, text::count},
     os::failpoint,
     store::{
         Result, Store,
@@ -68,7 +68,14 @@ pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<
         told = store.finish(report).await;
     }
     match told {
-        Ok(state) => tracing::info!(task = %report.task, %state, "told in the place of {}", report.agent),
+        Ok(state) => {
+            tracing::info!(task = %report.task, %state, "told in the place of {}", report.agent);
+            if matches!(state, TaskState::Failed | TaskState::Cancelled)
+                && let Err(e) = home.record_decision(&Decision::Over(vec![report.task.clone()]))
+            {
+                tracing::warn!(task = %report.task, "its end could not be recorded: {e}");
+            }
+        }
         Err(e) if e.refusal().is_some() => tracing::info!(task = %report.task, "a late report was refused: {e}"),
         Err(e) => return Err(e),
     }

@@ -5,7 +5,9 @@
 //! - *A result that a program has given is not lost.* The runner appends the attempt's end before it reports it, and a mark
 //!   once Redis has acknowledged it. If the runner dies in between, the supervisor finds an end without a mark at the end
 //!   of its journal and reports it.
-//! - *A Redis that has lost data* receives the tasks that were begun and the ends that it had acknowledged.
+//! - *A Redis that has lost data* receives the tasks that were begun and the ends that it had acknowledged. A task that has
+//!   ended for good stays so: the mark says what became of the task, and what is cancelled between two attempts is
+//!   recorded beside the journals ([`decisions`]).
 //!
 //! A record is one line of JSON, appended with one write to an existing file: an attempt creates no file for it. When
 //! the write returns it is in the kernel's cache, which survives the runner, but not a failure of the machine. If
@@ -15,6 +17,7 @@
 //! to `.closed` when nothing in it is left to report, and removed when nothing was appended to it for the retention
 //! time of tasks.
 
+mod decisions;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -27,12 +30,16 @@ use std::{
 
 use serde::Serialize;
 
+pub use self::decisions::Decision;
 use super::{
     Home,
     files::{self, For},
 };
 use crate::{
-    model::{id::TaskId, task::Task},
+    model::{
+        id::TaskId,
+        task::{Task, TaskState},
+    },
     store::tasks::Report,
 };
 
@@ -47,7 +54,7 @@ const CLOSED: &str = ".closed";
 enum Line<'a> {
     Begun { attempt: u32, task: &'a Task },
     Ended(&'a Report),
-    Acknowledged { task: &'a TaskId, attempt: u32 },
+    Acknowledged { task: &'a TaskId, attempt: u32, state: Option<TaskState> },
 }
 
 /// The journal of this runner, for appending.
@@ -88,12 +95,13 @@ impl Journal {
         self.append(&Line::Ended(report))
     }
 
-    /// Records that Redis has acknowledged the end of an attempt.
+    /// Records that Redis has acknowledged the end of an attempt, and the state that its task has by that; `None` where the
+    /// report was refused.
     ///
     /// # Errors
     /// As [`Journal::begun`].
-    pub fn acknowledged(&mut self, task: &TaskId, attempt: u32) -> io::Result<()> {
-        self.append(&Line::Acknowledged { task, attempt })?;
+    pub fn acknowledged(&mut self, task: &TaskId, attempt: u32, state: Option<TaskState>) -> io::Result<()> {
+        self.append(&Line::Acknowledged { task, attempt, state })?;
         self.is_owed = false;
         Ok(())
     }

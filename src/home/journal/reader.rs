@@ -16,7 +16,11 @@ use crate::{
         Home,
         files::{self, For},
     },
-    model::{cause::Cause, id::TaskId, task::Task},
+    model::{
+        cause::Cause,
+        id::TaskId,
+        task::{Task, TaskState},
+    },
     store::tasks::Report,
 };
 
@@ -31,9 +35,18 @@ const SETTLED: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
-    Begun { attempt: u32, task: Box<Task> },
+    Begun {
+        attempt: u32,
+        task: Box<Task>,
+    },
     Ended(Box<Report>),
-    Acknowledged {},
+    Acknowledged {
+        task: TaskId,
+        attempt: u32,
+        /// Not recorded by earlier releases.
+        #[serde(default)]
+        state: Option<TaskState>,
+    },
 }
 
 /// The same line where only its attempt matters.
@@ -114,7 +127,7 @@ impl Home {
         found
     }
 
-    /// Returns every task that was begun, with its last attempt, except those whose last attempt has ended for good.
+    /// Returns every task that was begun, with its last attempt, except those that have ended with it or afterwards.
     pub fn begun_and_not_ended(&self) -> Vec<(Task, u32)> {
         let mut begun: HashMap<TaskId, (Task, u32)> = HashMap::new();
         let mut ended: HashMap<TaskId, u32> = HashMap::new();
@@ -130,10 +143,23 @@ impl Home {
                     let known = ended.entry(report.task).or_insert(report.attempt);
                     *known = (*known).max(report.attempt);
                 }
+                Ok(Record::Acknowledged { task, attempt, state: Some(state) }) if state.is_terminal() => {
+                    let known = ended.entry(task).or_insert(attempt);
+                    *known = (*known).max(attempt);
+                }
                 _ => {}
             });
         }
-        begun.retain(|id, (_, attempt)| ended.get(id).is_none_or(|ended| ended < attempt));
+        let mut over = self.over();
+        // With a task, its open subtasks have ended; parents come before their children.
+        let mut by_depth: Vec<&Task> = begun.values().map(|(task, _)| task).collect();
+        by_depth.sort_unstable_by_key(|task| task.depth);
+        for task in by_depth {
+            if !task.spec.detached && task.parent.as_ref().is_some_and(|parent| over.contains(parent)) {
+                over.insert(task.id.clone());
+            }
+        }
+        begun.retain(|id, (_, attempt)| !over.contains(id) && ended.get(id).is_none_or(|ended| *ended < *attempt));
         begun.into_values().collect()
     }
 
@@ -172,7 +198,7 @@ impl Home {
 /// One file of a journal.
 pub(super) struct Part {
     pub(super) incarnation: String,
-    number: u32,
+    pub(super) number: u32,
     pub(super) path: PathBuf,
 }
 
@@ -206,7 +232,7 @@ fn is_final(cause: Cause) -> bool {
     matches!(cause, Cause::Success | Cause::Permanent | Cause::Cancelled)
 }
 
-fn each_line(path: &Path, mut each: impl FnMut(&[u8])) {
+pub(super) fn each_line(path: &Path, mut each: impl FnMut(&[u8])) {
     let Ok(file) = files::open(path, For::Reading) else { return };
     let (mut file, mut line) = (BufReader::with_capacity(64 << 10, file), Vec::new());
     while (&mut file).take(LONGEST).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {

@@ -42,7 +42,7 @@ fn an_end_is_unacknowledged_until_its_mark_follows() {
         let report = report(&task, 1, Cause::Success, &text);
         journal.ended(&report).unwrap();
         assert_eq!(home.unacknowledged(|_| true), std::slice::from_ref(&report));
-        journal.acknowledged(&task.id, 1).unwrap();
+        journal.acknowledged(&task.id, 1, None).unwrap();
         assert_eq!(home.unacknowledged(|_| true), []);
     }
     let report = report(&task, 1, Cause::Success, "the runner dies now");
@@ -83,6 +83,38 @@ fn a_task_is_found_again_with_its_last_attempt_until_that_has_ended_for_good() {
     journal.ended(&report(&task, 2, Cause::Success, "done")).unwrap();
     assert_eq!(home.begun_and_not_ended(), [(other, 1)]);
     assert_eq!(home.journaled_ends(), [(task.id.clone(), 1), (task.id.clone(), 2)]);
+}
+
+#[test]
+fn a_task_that_has_ended_with_its_last_retry_or_between_two_attempts_is_over() {
+    let (_dir, home) = home();
+    let mut journal = Journal::new(&home, "i");
+    let [failed, delayed, cancelled] = [task(), task(), task()];
+    let below = Task { parent: Some(cancelled.id.clone()), depth: 1, ..task() };
+    for task in [&failed, &delayed, &cancelled, &below] {
+        journal.begun(task, 1).unwrap();
+        journal.ended(&report(task, 1, Cause::Transient, "again")).unwrap();
+        let state = if *task == failed { TaskState::Failed } else { TaskState::Delayed };
+        journal.acknowledged(&task.id, 1, Some(state)).unwrap();
+    }
+    let open = || {
+        let mut open: Vec<TaskId> = home.begun_and_not_ended().into_iter().map(|(task, _)| task.id).collect();
+        open.sort();
+        open
+    };
+    let sorted = |tasks: &[&Task]| {
+        let mut ids: Vec<TaskId> = tasks.iter().map(|task| task.id.clone()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(open(), sorted(&[&delayed, &cancelled, &below]));
+    home.record_decision(&Decision::Over(vec![cancelled.id.clone()])).unwrap();
+    assert_eq!(open(), sorted(&[&delayed]));
+    home.record_decision(&Decision::Retried(vec![cancelled.id.clone(), below.id.clone()])).unwrap();
+    assert_eq!(open(), sorted(&[&delayed, &cancelled, &below]));
+    // The failed one was retried, and has begun again.
+    journal.begun(&failed, 2).unwrap();
+    assert_eq!(open(), sorted(&[&failed, &delayed, &cancelled, &below]));
 }
 
 #[test]

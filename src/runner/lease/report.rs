@@ -56,7 +56,7 @@ pub(in crate::runner) async fn deliver(
             Ok(state) => {
                 failpoint!("finish.acknowledged");
                 agent.pane.print(&format!("── {} {state}: {}", report.task, report.reason));
-                file(agent, &report, disk);
+                file(agent, &report, disk, Some(state));
                 failpoint!("finish.filed");
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
@@ -66,7 +66,7 @@ pub(in crate::runner) async fn deliver(
             }
             Err(e) if e.refusal().is_some() => {
                 tracing::warn!("the report of {} was refused: {e}", report.task);
-                file(agent, &report, disk);
+                file(agent, &report, disk, None);
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
             Err(e) => tracing::warn!("the report of {} was not acknowledged: {e}", report.task),
@@ -139,7 +139,7 @@ fn gone(e: &StoreError) -> bool {
 }
 
 /// Files a report that was acknowledged, or refused for good.
-fn file(agent: &Agent, report: &Report, disk: OnDisk) {
+fn file(agent: &Agent, report: &Report, disk: OnDisk, state: Option<TaskState>) {
     let is_kept = report.result.as_ref().is_some_and(|result| !result.path.is_empty());
     let filed = match disk {
         OnDisk::Nothing if is_kept => agent.home.keep_result(report),
@@ -150,7 +150,7 @@ fn file(agent: &Agent, report: &Report, disk: OnDisk) {
         // A report that stays in place may be sent again later: the answer is the same.
         tracing::warn!("the result of {} is not in its folder: {e}", report.task);
     }
-    if let Err(e) = agent.journal().acknowledged(&report.task, report.attempt) {
+    if let Err(e) = agent.journal().acknowledged(&report.task, report.attempt, state) {
         tracing::warn!("the acknowledgement of {} could not be recorded: {e}", report.task);
     }
 }
