@@ -72,6 +72,13 @@ impl RecordingMux {
         self.state().screens.insert(pane.to_owned(), screens);
     }
 
+    /// Sets the process of a session's pane.
+    pub fn set_process(&self, name: &str, pid: u32) {
+        if let Some(session) = self.state().sessions.get_mut(name) {
+            session.pane_pid = Some(pid);
+        }
+    }
+
     /// Adds a session that orch did not create.
     pub fn add_foreign(&self, name: &str) {
         self.state().add(name, None);

@@ -4,14 +4,20 @@
 
 use std::{ops::ControlFlow, path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::time::timeout;
+
 use super::{Pass, Supervisor};
 use crate::{
     error::Error,
     home::{FolderState, Home},
     model::event::EventKind,
+    mux::Tags,
     os,
     redis_server::Lost,
 };
+
+/// How long tmux may take to say which sessions there are.
+const TMUX: Duration = Duration::from_secs(2);
 
 /// Where a folder is that is not where it was.
 #[derive(Debug, Clone)]
@@ -34,7 +40,7 @@ impl Supervisor {
             }
             Ok(FolderState::LockLost) => return ControlFlow::Break(Pass::Replaced),
             Ok(FolderState::Gone(moved_to)) => {
-                self.folder_is_gone(moved_to);
+                self.folder_is_gone(moved_to).await;
                 return ControlFlow::Continue(());
             }
             // Too many open files, or a disk that fails: nothing is known.
@@ -46,7 +52,7 @@ impl Supervisor {
         }
     }
 
-    fn folder_is_gone(&mut self, moved_to: Option<PathBuf>) {
+    async fn folder_is_gone(&mut self, moved_to: Option<PathBuf>) {
         let home = self.home.path().display();
         let why = match &moved_to {
             Some(path) => format!("the state folder {home} was moved to {}", path.display()),
@@ -55,6 +61,16 @@ impl Supervisor {
         tracing::error!("{why}: everything ends");
         self.gone = Some(Gone { moved_to });
         self.leaving.ask_without_folder(why);
+        // A runner that was started after the last pass is known to nobody once Redis has lost its data, too. All sessions are
+        // this fleet's: the next one starts when they are closed.
+        if let Ok(Ok(sessions)) = timeout(TMUX, self.jobs.mux.sessions()).await {
+            let world = Tags::world(&self.config.namespace, self.home.path());
+            let ours = sessions.into_iter().filter_map(|session| {
+                let tags = session.tags.filter(|tags| tags.namespace == world)?;
+                Some((tags.incarnation, os::ProcessId::of(session.pane_pid?)?))
+            });
+            self.leaving.remember_also(ours);
+        }
     }
 
     async fn replace_redis(&mut self, lost: Lost) -> Pass {
@@ -105,8 +121,9 @@ impl Supervisor {
 
     /// Remembers what runs, for an end without the registry of a folder that is gone.
     pub(super) fn remember_runners(&self, runners: impl Iterator<Item = (String, os::ProcessId)>) {
-        if self.gone.is_none() {
-            self.leaving.remember(runners.collect(), self.redis.process());
+        match self.gone {
+            None => self.leaving.remember(runners.collect(), self.redis.process()),
+            Some(_) => self.leaving.remember_also(runners),
         }
     }
 

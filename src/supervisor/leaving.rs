@@ -110,6 +110,16 @@ impl Leaving {
         }
     }
 
+    /// Remembers what else runs: the folder that lists all of it is gone.
+    pub fn remember_also(&self, runners: impl Iterator<Item = (String, ProcessId)>) {
+        let mut known = self.lock();
+        for runner in runners {
+            if !known.runners.contains(&runner) {
+                known.runners.push(runner);
+            }
+        }
+    }
+
     /// What was remembered last.
     pub fn known(&self) -> Known {
         self.lock().clone()

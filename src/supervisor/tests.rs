@@ -177,6 +177,25 @@ async fn a_runner_that_the_kernel_killed_for_memory_was_over_memory() {
 }
 
 #[tokio::test]
+async fn a_runner_that_no_pass_has_seen_ends_with_the_fleet_whose_folder_is_removed() {
+    let mut world = World::with_master().await;
+    world.delegate().await;
+    world.pass().await;
+    world.report("shell-1").await;
+    let runner = world.process("shell-1");
+    world.mux.set_process("shell-1", runner.pid);
+    // Between two passes the folder is removed, and Redis loses its data with it.
+    let (home, mut redis) = (world.supervisor.home.path().to_owned(), world.redis().await);
+    std::fs::rename(&home, home.with_extension("removed")).unwrap();
+    ::redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    world.pass().await;
+    assert!(world.supervisor.gone.is_some());
+    world.supervisor.end_known().await;
+    assert!(!runner.is_alive());
+    std::fs::rename(home.with_extension("removed"), &home).unwrap();
+}
+
+#[tokio::test]
 async fn a_stop_ends_the_agents_then_the_master_then_redis() {
     let (mut world, _) = World::with_shell().await;
     world

@@ -182,6 +182,11 @@ impl World {
         launch
     }
 
+    /// The process of an agent's runner.
+    pub fn process(&self, id: &str) -> ProcessId {
+        ProcessId::of(self.runners[id].0.id()).unwrap()
+    }
+
     /// The runner of an agent dies without a word.
     pub fn kill_runner(&mut self, id: &str) {
         drop(self.runners.remove(id).unwrap());
