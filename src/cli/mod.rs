@@ -154,6 +154,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Scale(args) => requests::scale(&args, session).await,
         Verb::Pause(args) => requests::pause(&args, session).await,
         Verb::Drain => requests::drain(session).await,
+        Verb::Dismiss => requests::dismiss(session).await,
         Verb::Resume(args) => requests::resume(&args, session).await,
         Verb::Reload(args) => lifecycle::reload(&args, session).await,
         Verb::Doctor => setup::doctor(session).await,

@@ -17,6 +17,12 @@ pub(super) async fn drain(session: &mut Session) -> Result<u8, End> {
     Ok(0)
 }
 
+pub(super) async fn dismiss(session: &mut Session) -> Result<u8, End> {
+    let changed = session.client().await?.dismiss().await?;
+    session.answer(&json!({"changed": changed}), |_, _| requests::dismissed(changed))?;
+    Ok(0)
+}
+
 pub(super) async fn resume(args: &args::OneRole, session: &mut Session) -> Result<u8, End> {
     let changed = session.client().await?.resume(args.role.clone()).await?;
     session.answer(&json!({"changed": changed}), |_, _| requests::resumed(args.role.as_deref(), changed))?;

@@ -21,13 +21,14 @@ const TOOLS: [(&str, Tool); 14] = [
 ];
 
 /// Commands for which there is no tool.
-const OF_PERSONS: [&str; 20] = [
+const OF_PERSONS: [&str; 21] = [
     "agents",
     "answer",
     "approve",
     "attach",
     "costs",
     "deny",
+    "dismiss",
     "doctor",
     "events",
     "init",

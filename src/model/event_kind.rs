@@ -117,6 +117,8 @@ words! {
         SupervisorStopping = "supervisor.stopping",
         /// A person asked the supervisor to read sessions.toml again.
         SupervisorReloading = "supervisor.reloading",
+        /// A person has read what was said about Redis, and is shown it no more.
+        WarningsDismissed = "warnings.dismissed",
         /// The supervisor applies the new sessions.toml.
         SupervisorReloaded = "supervisor.reloaded",
         /// The new sessions.toml cannot be applied; the earlier one stays.

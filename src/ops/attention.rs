@@ -69,6 +69,11 @@ impl Look {
         admission_of(config, supervised, &self.snapshot, self.free_memory, self.free_disk)
     }
 
+    /// Whether a person has read what was reported at that time ([`Ops::dismiss`](super::Ops::dismiss)).
+    fn is_dismissed(&self, at: Timestamp) -> bool {
+        self.snapshot.requests.dismissed.is_some_and(|until| at <= until)
+    }
+
     /// How many tasks are in that state.
     pub fn count(&self, state: TaskState) -> u64 {
         self.counts.get(&state).copied().unwrap_or(0)
@@ -174,11 +179,14 @@ const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
 fn tampering(look: &Look) -> Option<Attention> {
     let Tampering { at, what, left } = look.tampering.as_ref()?;
     let age = look.snapshot.now.since(*at);
+    if left.is_empty() && look.is_dismissed(*at) {
+        return None;
+    }
     let (what, do_) = match left.is_empty() {
         false => (format!("{what} ({} ago); still so: {left}", human(age)), "orch stop, then: orch start"),
         true if age < LOSS_IS_NEWS => (
             format!("{what} ({} ago)", human(age)),
-            "find the program that did it: it can read the state folder; orch doctor compares again",
+            "find the program that did it: it can read the state folder; orch doctor compares again; then: orch dismiss",
         ),
         true => return None,
     };
@@ -187,14 +195,16 @@ fn tampering(look: &Look) -> Option<Attention> {
 
 fn lost_data(look: &Look) -> Option<Attention> {
     let epoch = &look.snapshot.epoch;
-    let (at, loss) = (epoch.lost_at?, epoch.loss.as_ref()?);
+    let (at, loss) = (epoch.lost_at.filter(|at| !look.is_dismissed(*at))?, epoch.loss.as_ref()?);
     let age = look.snapshot.now.since(at);
     let what = format!(
         "{loss} ({} ago); what is missing has to be delegated again; this line is shown for {}",
         human(age),
         human(LOSS_IS_NEWS)
     );
-    let lost = Attention { since: Some(at), ..Attention::by(AttentionKind::DataLoss, what, "orch tasks") };
+    let commands = ["orch tasks", "orch dismiss"].map(str::to_owned).into();
+    let do_ = "orch tasks shows what is there; once you have seen it: orch dismiss";
+    let lost = Attention { since: Some(at), commands, ..Attention::new(AttentionKind::DataLoss, what, do_) };
     (age < LOSS_IS_NEWS).then_some(lost)
 }
 

@@ -1,4 +1,4 @@
-//! `orch pause`, `orch drain`, `orch resume`, `orch scale`: requests that apply until they are withdrawn.
+//! `orch pause`, `orch drain`, `orch resume`, `orch scale`, `orch dismiss`: requests that apply until they are withdrawn.
 
 use super::Ops;
 use crate::{
@@ -31,6 +31,24 @@ impl Ops {
         self.caller.must_not_be_in_an_attempt("drain")?;
         let reason = format!("draining was asked for by {}", self.caller.in_words());
         self.ask(|s| s.request(&Request::Drain, EventKind::RequestDrain, &reason)).await
+    }
+
+    /// Takes back that `status` says that Redis has lost data, or that its configuration was changed; what happens later is
+    /// shown again. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// Failed: the caller is in an attempt. NotRunning: there is no Redis.
+    pub async fn dismiss(&self) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("dismiss")?;
+        let snapshot = self.ask(|s| s.observe(&[])).await?;
+        let tampering = self.ask(|s| s.tampering()).await?;
+        let newest = snapshot.epoch.lost_at.max(tampering.map(|tampering| tampering.at));
+        let Some(newest) = newest.filter(|at| snapshot.requests.dismissed.is_none_or(|until| until < *at)) else {
+            return Ok(false);
+        };
+        let reason = format!("what was reported about Redis was dismissed by {}", self.caller.in_words());
+        let request = Request::Dismiss(newest);
+        self.ask(|s| s.request(&request, EventKind::WarningsDismissed, &reason)).await
     }
 
     /// Withdraws `pause` and `drain`; with a role, the pause of that role alone, and the rate limit of its account. Returns

@@ -187,6 +187,8 @@ verbs! {
         drain = Drain() -> bool: |ops| ops.drain();
         /// Takes back a pause or a drain, or lifts what suspends a role.
         resume = Resume(role: Option<String>) -> bool: |ops| ops.resume(role.as_deref());
+        /// Takes back what is said about data that Redis has lost, or about its changed configuration.
+        dismiss = Dismiss() -> bool: |ops| ops.dismiss();
         /// Sets how many agents of a role there are at most.
         scale = Scale(role: String, n: Option<u32>) -> bool: |ops| ops.scale(&role, n);
         /// Forgets ended tasks.

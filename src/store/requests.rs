@@ -30,6 +30,8 @@ pub enum Request {
     Reload(String),
     /// This many agents of a role, neither more nor fewer.
     Scale(String, u32),
+    /// What was reported about Redis up to then needs no person any more.
+    Dismiss(Timestamp),
 }
 
 /// Redis's clock was set back.
@@ -52,12 +54,14 @@ impl Request {
             Request::Drain => "drain".into(),
             Request::Reload(_) => "reload".into(),
             Request::Scale(role, _) => format!("scale:{role}"),
+            Request::Dismiss(_) => "dismissed".into(),
         }
     }
     fn value(&self) -> String {
         match self {
             Request::Stop { drain } => if *drain { "drain" } else { "now" }.into(),
             Request::Scale(_, n) => n.to_string(),
+            Request::Dismiss(until) => until.0.to_string(),
             Request::Reload(token) => token.clone(),
             Request::Pause(_) | Request::Drain => "1".into(),
         }

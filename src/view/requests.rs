@@ -20,6 +20,11 @@ pub fn draining(changed: bool) -> String {
     format!("{what}{}\n", already(changed))
 }
 
+/// What was reported about Redis is shown no more.
+pub fn dismissed(changed: bool) -> String {
+    if changed { "dismissed\n" } else { "nothing to dismiss\n" }.to_owned()
+}
+
 fn already(changed: bool) -> &'static str {
     if changed { "" } else { "; this was already the case" }
 }

@@ -12,7 +12,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Questions and messages", &["ask", "questions", "answer", "approve", "deny", "send", "inbox"]),
     ("Watch", &["logs", "events", "costs"]),
     ("Agents", &["agents", "spawn", "kill", "scale", "reload"]),
-    ("Flow", &["pause", "drain", "resume"]),
+    ("Flow", &["pause", "drain", "resume", "dismiss"]),
     ("Shell and programs", &["completions", "man", "mcp"]),
     ("Verification", &["drill"]),
 ];

@@ -141,6 +141,11 @@ pub enum Verb {
     Drain,
     /// Undo pause and drain; for a role, also end its rate limit
     Resume(OneRole),
+    /// No longer show that Redis lost data or that its configuration was changed
+    #[command(
+        after_help = "It concerns what has happened so far; orch events keeps it, and what happens later is shown again."
+    )]
+    Dismiss,
     /// Apply a changed sessions.toml to everything that starts from now on
     Reload(Reload),
     /// Check tmux, Redis, agent programs and limits, and suggest fixes

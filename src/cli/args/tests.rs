@@ -110,6 +110,7 @@ fn every_verb_is_parsed() {
         "pause",
         "pause sonnet",
         "drain",
+        "dismiss",
         "resume sonnet",
         "doctor",
         "completions zsh",

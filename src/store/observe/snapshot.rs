@@ -33,6 +33,8 @@ pub struct Requests {
     pub reload: Option<String>,
     /// Requested numbers of agents.
     pub scale: BTreeMap<String, u32>,
+    /// What was reported about Redis up to then needs no person any more.
+    pub dismissed: Option<Timestamp>,
     /// Requests for one more agent: the role, and the field that is removed when the request is fulfilled.
     pub spawn: Vec<(String, String)>,
 }
@@ -46,6 +48,7 @@ impl Requests {
                 None if field == "pause" => requests.pause = true,
                 None if field == "drain" => requests.drain = true,
                 None if field == "reload" => requests.reload = Some(value),
+                None if field == "dismissed" => requests.dismissed = value.parse().ok().map(Timestamp),
                 Some(("pause", role)) => requests.paused_roles.push(role.to_owned()),
                 Some(("scale", role)) => {
                     if let Ok(n) = value.parse() {

@@ -31,6 +31,7 @@ const VERBS: &[&[&str]] = &[
     &["pause"],
     &["drain"],
     &["resume"],
+    &["dismiss"],
     &["doctor"],
     &["supervise"],
     &["console"],

@@ -23,6 +23,7 @@ const VERBS: &[&[&str]] = &[
     &["pause"],
     &["drain"],
     &["resume"],
+    &["dismiss"],
 ];
 
 /// Returns all files in and below a folder, with their contents.

@@ -81,11 +81,11 @@ fn a_working_agent_may_only_delegate_and_wait() {
     let output = output_of(
         &world,
         &format!(
-            "for words in stop start drain pause resume 'scale shell 1' 'spawn shell' 'kill shell-1' 'cancel {other}' \
+            "for words in stop start drain pause resume dismiss 'scale shell 1' 'spawn shell' 'kill shell-1' 'cancel {other}' \
              'retry {other}'; do orch $words >/dev/null; echo $words: $?; done"
         ),
     );
-    assert_eq!(output.matches(": 1\n").count(), 10, "{output}");
+    assert_eq!(output.matches(": 1\n").count(), 11, "{output}");
     assert_eq!(world.show(&other)["state"], "running");
     let own = output_of(&world, "id=$(orch delegate --role sonnet nothing); orch cancel $id; orch show $id | head -1");
     assert!(own.contains("cancelled"), "it may cancel its own subtask: {own}");

@@ -85,6 +85,10 @@ fn agents_and_their_attempts_outlive_a_redis_that_comes_back_empty() {
     assert_eq!(world.runner_pid("opus-master"), master, "the master was not restarted");
     let attention = world.status()["attention"].to_string();
     assert!(attention.contains("Redis came back with less than it had: 2 tasks had been accepted"), "{attention}");
+    // A person has read it. Only what is lost later is shown again.
+    assert_eq!(world.orch(&["dismiss"]).ok(), "dismissed\n");
+    assert_eq!(world.status()["attention"], serde_json::json!([]));
+    assert_eq!(world.orch(&["dismiss"]).ok(), "nothing to dismiss\n");
 
     world.touch("go");
     let shown = world.wait_for(&task, "succeeded");
@@ -236,4 +240,38 @@ fn records_that_were_cut_from_the_file_are_recovered_from_elsewhere() {
     assert_eq!(shown["attempts"].as_array().unwrap().len(), 1, "{shown:#}");
     assert_eq!(world.lines("ran").len(), 1);
     world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn what_had_ended_stays_ended_although_redis_has_lost_it() {
+    let tables =
+        "[roles.shell]\nmax = 3\n[roles.later]\ndriver = \"shell\"\n[roles.later.retry]\nbase = \"1h\"\ncap = \"1h\"";
+    let world = World::builder().supervisor("lease", "\"20s\"").tables(tables).build();
+    world.start();
+    let counted = |name: &str| format!("{}; exit 1", append(&world.file(name), "x"));
+    // One has failed after its last retry, the other is cancelled while it waits for its next attempt.
+    let failed = world.delegate("shell", &counted("failed"));
+    let failed = world.wait_for(&failed, "failed");
+    let ran = failed["attempts"].as_array().unwrap().len();
+    assert_eq!((ran, world.lines("failed").len()), (4, 4));
+    let delayed = world.delegate("later", &counted("delayed"));
+    world.wait_for(&delayed, "delayed");
+    world.orch(&["cancel", &delayed]).ok();
+    world.wait_for(&delayed, "cancelled");
+    let open = world.delegate("later", &counted("open"));
+    world.wait_for(&open, "delayed");
+    wait_until_recorded(&world, 3);
+
+    comes_back_with(&world, None);
+    wait_until_recovered(&world);
+    // What had not ended is known again, and runs: it shows that the others have had the time to.
+    world.wait_until("the open task runs again", || world.lines("open").len() == 2);
+    let known: Vec<String> = world.orch_json(&["tasks", "--all"]).as_array().unwrap().iter().map(text).collect();
+    assert_eq!(known, [open]);
+    assert_eq!((world.lines("failed").len(), world.lines("delayed").len()), (4, 1));
+    world.stop_and_check_nothing_left();
+}
+
+fn text(task: &Value) -> String {
+    task["id"].as_str().expect("an id").to_owned()
 }
