@@ -73,6 +73,9 @@ pub(super) async fn result(args: &args::OneTask, session: &mut Session) -> Resul
 /// error.
 pub(super) fn print_result(detail: &TaskDetail, session: &mut Session) -> Result<u8, End> {
     let task = &detail.task;
+    if let Some(why) = detail.unreadable_result() {
+        errors::note(&format!("{}: {why}", task.id));
+    }
     if let Some(result) = &detail.result {
         // A program receives the answer byte for byte; a terminal would obey what is written in it.
         let answer = if session.view.terminal { text::visible(result.text.as_bytes()) } else { result.text.clone() };

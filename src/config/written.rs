@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     drivers::{DriverKind, Mode, PromptForm},
-    model::{name, network::Network, template},
+    model::{name, network::Network, size, template},
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -25,6 +25,8 @@ const LEAST_KEEP: Duration = Duration::from_secs(60);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 /// No useful program starts with less. Where the kernel enforces the limit, it includes the runner.
 const LEAST_MEMORY: u64 = 16 << 20;
+/// An empty Redis takes 1 MB: with little more it would accept a few tasks, and then none.
+const LEAST_REDIS_MEMORY: u64 = 16 << 20;
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// A hundredth of a processor core.
 const LEAST_CPU: f64 = 0.01;
@@ -165,7 +167,11 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let mut redis = top.section("redis", "redis");
     let redis_url = redis.checked("url", values::redis_address);
     let redis_ca_file = redis.checked("ca_file", values::path);
-    let redis_max_memory = redis.size("max_memory", 0);
+    let mut redis_max_memory = redis.size("max_memory", 0);
+    if let Some(At { line, value }) = redis_max_memory.take_if(|at| (1..LEAST_REDIS_MEMORY).contains(&at.value)) {
+        let [least, given] = [LEAST_REDIS_MEMORY, value].map(size::human);
+        redis.report(line, "max_memory", format!("must be at least {least}, or \"0\" for no limit, not {given}"));
+    }
     redis.finish();
 
     let mut tmux = top.section("tmux", "tmux");

@@ -8,6 +8,8 @@ words! {
     EndCode: "code of an end" {
         /// The program did what it was asked.
         Done = "done",
+        /// The same, but its result file cannot be read: what is known of its result is its output.
+        ResultUnreadable = "result_unreadable",
         /// The program ended with a non-zero exit code.
         ExitCode = "exit_code",
         /// A signal killed the program.

@@ -287,6 +287,13 @@ impl TaskDetail {
             tree_usage: Usage::default(),
         }
     }
+
+    /// Why the result of a task that has succeeded is only what its program printed, although it left a result file.
+    #[must_use]
+    pub fn unreadable_result(&self) -> Option<&str> {
+        let last = self.attempts.last().filter(|last| last.code == Some(EndCode::ResultUnreadable))?;
+        last.reason.as_deref()
+    }
 }
 
 #[cfg(test)]

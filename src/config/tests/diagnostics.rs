@@ -129,6 +129,10 @@ fn durations_have_a_unit_and_a_sense() {
              such as \"90s\", \"5m\" or \"2h\", not an array",
         ),
         ("[supervisor]\nheartbeat = \"0s\"", "sessions.toml:2: supervisor.heartbeat must be at least 50ms, not 0s"),
+        (
+            "[redis]\nmax_memory = \"1K\"",
+            "sessions.toml:2: redis.max_memory must be at least 16 MiB, or \"0\" for no limit, not 1 KiB",
+        ),
         ("[supervisor]\nkeep = \"1s\"", "sessions.toml:2: supervisor.keep must be at least 1m00s, not 1s"),
         (
             "[roles.sonnet]\ntask_timeout = \"0s\"",

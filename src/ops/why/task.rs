@@ -284,6 +284,9 @@ fn succeeded(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         }
         None => out.say(format!("It succeeded{}.", ended(around, task))),
     }
+    if let Some(why) = facts.detail.unreadable_result() {
+        out.say(format!("Its result is not complete: {why}."));
+    }
     earlier(facts, out);
     out.hint(format!("orch result {}", task.id));
 }

@@ -262,6 +262,9 @@ impl Running<'_> {
         let mut verdict = driver.read(end);
         if let Some(why) = complaint {
             verdict.reason = format!("{}; {why}", verdict.reason);
+            if verdict.cause == Cause::Success {
+                verdict.code = EndCode::ResultUnreadable;
+            }
         }
         verdict
     }

@@ -104,6 +104,12 @@ fn the_result_file_says_what_the_exit_code_cannot() {
     let broken = left("{", "");
     assert_eq!(broken["state"], "succeeded", "the exit code decides");
     assert!(broken["attempts"][0]["reason"].as_str().unwrap().contains("cannot be read"), "{broken:#}");
+    // It is no plain success.
+    assert_eq!(broken["attempts"][0]["code"], "result_unreadable");
+    let id = broken["id"].as_str().unwrap();
+    let result = world.orch(&["result", id]).ended(0);
+    assert!(result.stdout == "printed\n" && result.stderr.contains("its result file"), "{result:?}");
+    assert!(world.orch(&["why", id]).ok().contains("Its result is not complete"));
 }
 
 #[test]
