@@ -40,6 +40,8 @@ pub(super) enum Deed {
     Cancel,
     /// `orch kill` of an agent.
     KillAgent,
+    /// The disk of the state folder is full for longer than a lease.
+    FillDisk,
     /// A task whose program tries what only a person or another agent may do.
     Hostile,
 }
@@ -110,6 +112,7 @@ pub const FAULTS: &[Fault] = &[
     fault("second-supervisor", &["people"], "a second supervisor is started; it must refuse", Deed::SecondSupervisor),
     fault("cancel-some", &["people"], "a person cancels some tasks", Deed::Cancel),
     fault("kill-agent", &["people"], "a person ends an agent with orch kill", Deed::KillAgent),
+    fault("disk", &["redis"], "the disk of the state folder is full (needs root)", Deed::FillDisk),
     fault("hostile", &["people"], "a program tries what only a person or others may do", Deed::Hostile),
 ];
 

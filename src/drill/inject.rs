@@ -60,6 +60,7 @@ pub(super) async fn inject(scene: &Scene, planned: Planned) -> Option<Injected> 
         Deed::SecondSupervisor => second_supervisor(scene, fault).await,
         Deed::Cancel => cancel(scene, fault, &mut rng).await,
         Deed::KillAgent => kill_agent(scene, fault, &mut rng).await,
+        Deed::FillDisk => fill_disk(scene, fault, &mut rng).await,
         Deed::Hostile => hostile(scene, fault).await,
     };
     if done.is_none() {
@@ -217,6 +218,18 @@ async fn kill_agent(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> Opti
         // 2 and 6: the agent has ended meanwhile.
         scene.refused_but_for(&[2, 6], "orch kill", &output);
     }
+    Some(done)
+}
+
+/// Nothing can be stored for longer than a lease: whatever is reported, and whatever ends meanwhile, is stored later.
+async fn fill_disk(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> Option<Injected> {
+    let disk = scene.world.disk.as_ref()?;
+    disk.fill().ok()?;
+    let mut done = injected(scene, fault, "the state folder's".to_owned(), Well::Unknown);
+    tokio::time::sleep(LEASE + rng.ms(BEYOND_LEASE_MS.0, BEYOND_LEASE_MS.1)).await;
+    disk.free();
+    scene.note(format!("{}: there is room again", fault.name));
+    done.well = probe(scene, Timestamp::now()).await;
     Some(done)
 }
 

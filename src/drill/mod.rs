@@ -14,6 +14,7 @@
 
 mod after;
 mod bystanders;
+mod disk;
 pub mod faults;
 mod gather;
 pub mod history;

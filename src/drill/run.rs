@@ -59,7 +59,7 @@ fn interrupted() -> Error {
 async fn drill(options: &Options) -> Result<Report> {
     let began = Instant::now();
     let fleet = if options.rate.is_some() { Fleet::Steady } else { Fleet::Changing };
-    let world = World::create(fleet, options.agents)?;
+    let world = World::create(fleet, options.agents, options.faults.iter().any(|fault| fault.deed == Deed::FillDisk))?;
     world.mux.version().await?;
     let started = world.orch(&["start", "--json"]).await;
     if started.code != 0 {

@@ -14,7 +14,10 @@ use std::{
 use nix::sys::signal::Signal;
 use tokio::process::Command;
 
-use super::workload::SCRIPT;
+use super::{
+    disk::{SmallDisk, unmount},
+    workload::SCRIPT,
+};
 use crate::{
     error::{Error, Result},
     home::{Home, create_dir},
@@ -28,6 +31,9 @@ use crate::{
 const PREFIX: &str = "orch-drill-";
 /// The longest folder in which all sockets still have paths that are short enough (107 bytes).
 const LONGEST_ROOT: usize = 60;
+/// A world below its root, and its state folder below that.
+const FOLDER: &str = "w";
+const HOME: &str = "home";
 /// Files in a world's folder: the lock that its drill holds, and the timeline after a violation.
 const LOCK: &str = "lock";
 pub(super) const TIMELINE: &str = "timeline";
@@ -61,6 +67,8 @@ pub(super) struct World {
     pub store: Store,
     /// Its tmux server.
     pub mux: TmuxMux,
+    /// The disk of its state folder, where a fault may fill it.
+    pub disk: Option<SmallDisk>,
     /// Whether the folder is kept.
     pub keep: bool,
     env: Vec<(OsString, OsString)>,
@@ -92,15 +100,15 @@ impl World {
     ///
     /// # Errors
     /// Returns a configuration error if no folder with a short enough path can be created.
-    pub fn create(fleet: Fleet, agents: u32) -> Result<World> {
+    pub fn create(fleet: Fleet, agents: u32, has_small_disk: bool) -> Result<World> {
         let root = make_root()?;
         root.parent().into_iter().for_each(sweep);
-        let world = World::within(root.clone(), fleet, agents);
+        let world = World::within(root.clone(), fleet, agents, has_small_disk);
         world.inspect_err(|_| drop(fs::remove_dir_all(&root)))
     }
 
-    fn within(root: PathBuf, fleet: Fleet, agents: u32) -> Result<World> {
-        let path = root.join("w");
+    fn within(root: PathBuf, fleet: Fleet, agents: u32, has_small_disk: bool) -> Result<World> {
+        let path = root.join(FOLDER);
         let cannot = |e: std::io::Error| Error::config(format!("the drill's folder {}: {e}", root.display()));
         for folder in ["project", "bin", "tmp", "config"] {
             create_dir(&path.join(folder)).map_err(cannot)?;
@@ -113,12 +121,14 @@ impl World {
         let program = program.to_string_lossy();
         let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
         std::os::unix::fs::symlink(program, path.join("bin/orch")).map_err(cannot)?;
-        let home = Home::new(path.join("home"));
+        let home = Home::new(path.join(HOME));
+        let disk = has_small_disk.then(|| create_dir(home.path()).ok().and_then(|()| SmallDisk::mount(home.path())));
         let socket = path.join(format!("tmux-{}/default", nix::unistd::getuid()));
         Ok(World {
             store: Store::private(home.path(), "drill", User::Supervisor, RETRY_FOR)?,
             mux: tmux_at(&socket),
             env: environment(&path, home.path()),
+            disk: disk.flatten(),
             keep: false,
             _lock: os::lock_file(&root.join(LOCK))?,
             home,
@@ -173,7 +183,11 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.end();
-        if !self.keep {
+        let disk = self.disk.take();
+        if self.keep {
+            disk.into_iter().for_each(SmallDisk::keep);
+        } else {
+            drop(disk);
             let _ = fs::remove_dir_all(&self.root);
         }
     }
@@ -213,6 +227,7 @@ fn sweep(parent: &Path) {
             && let Ok(Some(_lock)) = os::lock_file(&root.join(LOCK))
         {
             end(&root);
+            unmount(&root.join(FOLDER).join(HOME));
             let _ = fs::remove_dir_all(&root);
         }
     }
@@ -289,7 +304,7 @@ fn sessions_toml(path: &Path, fleet: Fleet, agents: u32) -> String {
     let env = format!("env = {{ DRILL = {:?} }}", path.display().to_string());
     format!(
         "name = \"drill\"\n\
-         [supervisor]\nheartbeat = \"300ms\"\nlease = \"{}ms\"\nkill_grace = \"300ms\"\nmax_agents = {most}\nkeep = \"{keep}\"\n\
+         [supervisor]\nheartbeat = \"300ms\"\nlease = \"{}ms\"\nkill_grace = \"300ms\"\nmax_agents = {most}\nkeep = \"{keep}\"\nmin_free_disk = \"1M\"\n\
          [retry]\nretries = 3\nlost = 1000\nbase = \"50ms\"\ncap = \"400ms\"\n\
          [master]\nrole = \"opus\"\ndefault_role = \"worker\"\n\
          [roles.opus]\ndriver = \"console\"\n\

@@ -115,6 +115,12 @@ fn a_stopped_tmux_server_delays_no_decision() {
 }
 
 #[test]
+fn nothing_is_lost_when_the_disk_is_full() {
+    let least = u64::from(nix::unistd::geteuid().is_root());
+    assert!(injected(&passes("disk", "21")) >= least);
+}
+
+#[test]
 fn nothing_is_lost_when_people_interfere() {
     assert!(injected(&passes("people", "14")) >= 2);
 }
