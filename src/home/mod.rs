@@ -178,7 +178,8 @@ impl Home {
         self.runs().join(task.as_str())
     }
     /// Returns the folder of one attempt: `prompt`, `context.json`, `output`, `output.index`, `result.json`; for an
-    /// agent program that reports its state also `raw.jsonl` and `session.json`.
+    /// agent program that reports its state also `raw.jsonl` and `session.json`; for a program on a terminal `screen.txt`,
+    /// what it showed last.
     pub fn run(&self, task: &TaskId, attempt: u32) -> PathBuf {
         self.task_runs(task).join(attempt.to_string())
     }

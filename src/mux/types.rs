@@ -144,6 +144,8 @@ pub struct Screen {
     /// The visible lines as plain text, without trailing blank ones. A line that is too long for the pane is several. It is
     /// what an agent printed: hostile until cleaned.
     pub text: String,
+    /// Whether they are those of the alternate screen, which disappear when the program leaves it.
+    pub alternate: bool,
     /// How long ago one of those who are attached last typed or moved the mouse: at least so long, at most a second longer.
     /// `None`: nobody has; but what was typed in the very second of attaching counts as attaching.
     pub last_typed: Option<Duration>,

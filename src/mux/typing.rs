@@ -57,7 +57,7 @@ pub(super) fn check_line(text: &str) -> Result<()> {
 
 /// Reads a pane: when its clients were last active and when they attached, its title, its visible lines.
 pub(super) fn look(pane: &str) -> Batch {
-    let title = format!("{SCREEN}#{{pane_title}}");
+    let title = format!("{SCREEN}#{{alternate_on}} #{{pane_title}}");
     Batch::new(vec![
         words(ListClients::new().target_session(pane).format("#{client_activity} #{client_created}").build()),
         words(DisplayMessage::new().print().target_pane(pane).message(title).build()),
@@ -72,6 +72,7 @@ pub(super) fn looked(text: &str, now: SystemTime) -> Result<Screen> {
         return Err(MuxError::Refused(format!("it showed {text:?} of a pane")));
     }
     let (title, lines) = rest.split_once('\n').unwrap_or((rest, ""));
+    let (alternate, title) = title.split_once(' ').unwrap_or(("", title));
     let clients = before.lines().filter_map(|line| {
         let (active, attached) = line.split_once(' ')?;
         Some((active.parse::<u32>().ok()?, attached.parse::<u32>().ok()?))
@@ -83,6 +84,7 @@ pub(super) fn looked(text: &str, now: SystemTime) -> Result<Screen> {
     Ok(Screen {
         title: title.to_owned(),
         text: lines.trim_end().to_owned(),
+        alternate: alternate == "1",
         last_typed: typed.map(ago),
         last_attached: clients.map(|(_, attached)| attached).max().map(ago),
     })
@@ -168,17 +170,18 @@ mod tests {
     #[test]
     fn the_output_of_a_look_is_parsed() {
         let now = UNIX_EPOCH + Duration::from_millis(100_500);
-        let screen = looked("97 90\n99 99\norch:screen a title\n> hello\n\norch:screen b\n\n\n", now).unwrap();
+        let screen = looked("97 90\n99 99\norch:screen 1 a title\n> hello\n\norch:screen b\n\n\n", now).unwrap();
         let expected = Screen {
             title: "a title".into(),
             text: "> hello\n\norch:screen b".into(),
+            alternate: true,
             last_typed: Some(Duration::from_millis(2_500)),
             last_attached: Some(Duration::from_millis(500)),
         };
         assert_eq!(screen, expected);
-        let nobody = looked("hooked\norch:screen \n\n", now).unwrap();
+        let nobody = looked("hooked\norch:screen 0 \n\n", now).unwrap();
         assert_eq!(nobody, Screen::default());
-        let ahead = looked("200 10\norch:screen x\n", now).unwrap();
+        let ahead = looked("200 10\norch:screen 0 x\n", now).unwrap();
         assert_eq!(ahead.last_typed, Some(Duration::ZERO), "a clock that was set back");
         assert!(looked("", now).is_err() && looked("90 90\n", now).is_err());
     }

@@ -94,7 +94,9 @@ fn the_end_of_a_turn_is_the_result_and_the_pane_is_restored() {
     );
 
     world.wait_until("the pane shows the end", || world.pane("c-1").contains(&format!("── {task} succeeded")));
-    assert!(!world.pane("c-1").contains("⏺"), "the program's screen is not in the pane any more");
+    assert!(!world.pane("c-1").contains("⏺"), "its transcript is in the log alone");
+    assert!(world.pane("c-1").contains("the screen of a program"), "what it showed last: {}", world.pane("c-1"));
+    assert_eq!(std::fs::read_to_string(run.join("screen.txt")).unwrap().trim(), "the screen of a program");
     assert_eq!(pane_is(&world, "#{alternate_on} #{mouse_any_flag} #{pane_title}"), "0 0");
     world.stop_and_check_nothing_left();
 }

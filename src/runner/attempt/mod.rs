@@ -188,6 +188,7 @@ impl Running<'_> {
             };
         }
         self.terminal = None;
+        self.output.show_screen(&self.workspace.dir);
         if let Some(Stop::LeaseLost) = stop {
             self.agent.pane.print(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
             return Some(Ended { report: None, leave: Some(Leave::DeclaredLost) });

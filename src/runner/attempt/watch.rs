@@ -158,6 +158,9 @@ impl Running<'_> {
                 _ => self.agent.launch.kill_grace,
             };
             if stop.is_none() {
+                if on_terminal && !grace.is_zero() {
+                    self.output.keep_screen().await;
+                }
                 self.signal(if matches!(request, Stop::Interrupted) { Sig::SIGINT } else { Sig::SIGTERM });
                 // A stopped process (Ctrl-Z, SIGSTOP) only reacts to this.
                 self.signal(Sig::SIGCONT);

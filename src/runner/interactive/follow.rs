@@ -22,7 +22,7 @@ use crate::{
     drivers::{Driver, Hook, Noted, Seen},
     home::{self, Home, launch::Launch},
     model::{time::Timestamp, wait::Retry},
-    mux::{Mux, Tags, TmuxMux, TmuxOptions},
+    mux::{self, Mux, Tags, TmuxMux, TmuxOptions},
 };
 
 /// How often the screen is read during a turn, whose end no hook may report. The screen of an idle program is not
@@ -218,13 +218,18 @@ impl Follow {
     /// Returns the last lines that an ended program has left on the screen, which may explain why it ended. Its own
     /// drawings are ignored.
     pub async fn last_lines(&self) -> Vec<String> {
-        let Some(Screen { mux, pane, .. }) = &self.screen else { return Vec::new() };
-        let Ok(screen) = mux.screen(pane).await else { return Vec::new() };
+        let Some(screen) = self.shown().await else { return Vec::new() };
         let says_something = |line: &&str| line.chars().filter(|c| c.is_alphabetic()).count() > 8;
         let lines = screen.text.lines().map(str::trim).filter(says_something).rev().take(LAST_LINES);
         let mut last: Vec<String> = lines.map(str::to_owned).collect();
         last.reverse();
         last
+    }
+
+    /// Returns what the terminal shows. `None`: it cannot be read.
+    pub async fn shown(&self) -> Option<mux::Screen> {
+        let Screen { mux, pane, .. } = self.screen.as_ref()?;
+        mux.screen(pane).await.ok()
     }
 
     /// Records that the program has ended: what is still read was written before.

@@ -17,8 +17,12 @@ use tokio::{
 use crate::runner::{interactive::follow::Follow, output::pane::Pane, output::tail::Tail, output::transcript::Reading};
 use crate::{
     drivers::Conversation,
-    home::output::{OutputLog, Stream},
+    home::{
+        self,
+        output::{OutputLog, Stream},
+    },
     model::{secret::Redactor, size, time::Timestamp},
+    mux,
     store::tasks::Metered,
 };
 
@@ -26,6 +30,11 @@ use crate::{
 const PIECE: usize = 16 * 1024;
 /// How long reading the rest of the pipes may take after all known writers were ended.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long reading the terminal may take before a program is asked to end.
+const SCREEN: Duration = Duration::from_millis(500);
+/// The file with what a program on a terminal showed last.
+const LAST_SCREEN: &str = "screen.txt";
 
 /// Both streams of one program.
 pub(in crate::runner) struct Output {
@@ -41,6 +50,8 @@ pub(in crate::runner) struct Output {
     limit: u64,
     total: u64,
     was_asking: bool,
+    /// What the terminal showed before a program on it was asked to end.
+    last_screen: Option<mux::Screen>,
 }
 
 /// The source of a stream.
@@ -98,6 +109,7 @@ impl Output {
             limit,
             total: 0,
             was_asking: false,
+            last_screen: None,
         }
     }
 
@@ -184,6 +196,26 @@ impl Output {
         let lines = self.redactor.wrapped(lines);
         self.err.tail.push(lines.as_bytes());
         self.forward(Stream::Err, lines.as_bytes());
+    }
+
+    /// Reads what a program on a terminal shows, before it is asked to end.
+    pub async fn keep_screen(&mut self) {
+        let From::Hooks(follow) = &self.out.from else { return };
+        self.last_screen = tokio::time::timeout(SCREEN, follow.shown()).await.ok().flatten();
+    }
+
+    /// Writes what the terminal showed last into the folder of the attempt, and shows it in the pane again, where the program
+    /// has taken it away with its end. The terminal is ours again.
+    pub fn show_screen(&mut self, dir: &Path) {
+        let Some(screen) = self.last_screen.take().filter(|screen| !screen.text.trim().is_empty()) else { return };
+        let is_shown = |c: &char| *c == '\n' || !c.is_control();
+        let text: String = self.redactor.wrapped(screen.text).chars().filter(is_shown).chain(['\n']).collect();
+        if let Err(e) = home::write_atomically(&dir.join(LAST_SCREEN), text.as_bytes()) {
+            tracing::warn!("the last screen of the program is not kept: {e}");
+        }
+        if screen.alternate {
+            self.pane.show(text.replace('\n', "\r\n").as_bytes());
+        }
     }
 
     /// Reads what is left after the program and all that it has started have ended.

@@ -236,3 +236,9 @@ fn usage_over_resumes_is_what_the_service_of_codex_has_counted() {
     let coder = "[roles.coder]\ndriver = \"codex\"\npermission_mode = \"bypass\"\n";
     counts_what_its_service_counts("codex", "coder", coder, tool("exec_command", json!({"cmd": "echo 1"})));
 }
+
+#[test]
+fn usage_over_resumes_is_what_the_service_of_gemini_has_counted() {
+    let role = "[roles.g]\ndriver = \"gemini\"\nmodel = \"gemini-2.5-pro\"\npermission_mode = \"yolo\"\n";
+    counts_what_its_service_counts("gemini", "g", role, tool("run_shell_command", json!({"command": "echo 1"})));
+}

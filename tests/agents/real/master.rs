@@ -260,3 +260,15 @@ fn a_master_whose_limit_ends_goes_on() {
     assert!(said[0]["reason"].to_string().contains("told to go on after a limit"), "{said:#?}");
     fleet.stop();
 }
+
+#[test]
+fn the_conversations_of_headless_tasks_are_not_in_the_list_to_resume() {
+    let rules = vec![when("").answer(Answer::text("Done."))];
+    let tables = format!("{TOOLS}\n[roles.worker]\ndriver = \"claude\"");
+    let Some(fleet) = Fleet::with_master(&["claude"], "claude", &tables, rules) else { return };
+    fleet.done("worker", "paint the fence");
+    say(&fleet, "/resume");
+    fleet.wait_until("the list is shown", || fleet.world.pane(MASTER).contains("Resume session"));
+    fleet.wait_until("the list is read", || fleet.world.pane(MASTER).contains("No sessions in this project yet"));
+    fleet.stop();
+}
