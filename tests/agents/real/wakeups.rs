@@ -26,7 +26,10 @@ fn assert_three_requests(
     call: fn(serde_json::Value) -> Answer,
 ) {
     let seconds = std::env::var(TASK_TAKES).map_or(1, |text| text.parse().expect(TASK_TAKES));
-    let script = format!("sleep {seconds}; until [ -e go ]; do sleep 0.1; done; echo forty-two");
+    // A script that says nothing for minutes would count as hung.
+    let takes =
+        format!("i=0; while [ $i -lt {seconds} ]; do sleep 1; i=$((i+1)); [ $((i%60)) = 0 ] && echo . >&2; done");
+    let script = format!("{takes}; until [ -e go ]; do sleep 0.1; done; echo forty-two");
     let rules = vec![
         when("count them").step(0).answer(call(json!({"text": script, "role": "shell"}))),
         when("count them").answer(Answer::text("It is delegated.")),
