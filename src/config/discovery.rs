@@ -19,7 +19,8 @@ use crate::{
     os,
 };
 
-const FILE: &str = "sessions.toml";
+/// The name of a project's configuration file.
+pub(super) const FILE: &str = "sessions.toml";
 /// The file of a state folder that its supervisor locks.
 pub const SUPERVISOR_LOCK: &str = "supervisor.lock";
 /// The file that holds the name of the master's session.

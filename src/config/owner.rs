@@ -2,7 +2,7 @@
 //! called.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Config;
+use super::{Config, discovery};
 use crate::os::FolderId;
 
 /// The record's name in the state folder.
@@ -70,20 +70,30 @@ impl Owner {
         matches!((&self.folder, folder), (Some(own), Some(folder)) if own.is(folder))
     }
 
+    /// Whether the project had this sessions.toml, or none of both is there beside the other.
+    fn has_file(&self, root: &Path, file: Option<&OsStr>) -> bool {
+        match (self.file.as_deref(), file) {
+            (Some(own), None) => !root.join(own).exists(),
+            (None, Some(file)) => file == discovery::FILE,
+            (own, file) => own == file,
+        }
+    }
+
     /// Whether the project's folder was moved from the recorded path to `root`.
     pub fn has_moved_to(&self, root: &Path) -> bool {
         self.project != root && self.is_of(root) && !self.is_of(&self.project)
     }
 }
 
-/// Returns the records of the state folders beside this one that are of the project in `root`, with the same sessions.toml.
+/// Returns the records of the state folders beside this one that are of the project in `root`: with the same sessions.toml, or
+/// with one that was removed or written since.
 pub fn beside(home: &Path, root: &Path, file: Option<&Path>) -> Vec<Owner> {
     let Some(folder) = FolderId::of(root) else { return Vec::new() };
     let file = file.and_then(Path::file_name).map(ToOwned::to_owned);
     let entries = home.parent().and_then(|above| fs::read_dir(above).ok()).into_iter().flatten().flatten();
     let others = entries.filter(|entry| entry.path() != home && entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let owners = others.filter_map(|entry| Some(Owner { home: entry.path(), ..Owner::read(&entry.path())? }));
-    owners.filter(|owner| owner.is_folder(Some(&folder)) && owner.file == file).collect()
+    owners.filter(|owner| owner.is_folder(Some(&folder)) && owner.has_file(root, file.as_deref())).collect()
 }
 
 impl Config {

@@ -48,8 +48,9 @@ impl Ops {
         let others = places.iter().filter(|place| place.home.path().canonicalize().ok() != own && place.is_running());
         let sentence = |place: &Place| {
             let (config, root) = (place.config().ok()?, place.location.display());
-            let one_has_it = *session == usual || config.master.session == usual;
-            if config.master.usual_session() != usual || !one_has_it {
+            // In another tmux server, both may have it.
+            let is_beside = config.master.usual_session() == usual && config.tmux.socket == self.config.tmux.socket;
+            if !is_beside || (*session == usual) == (config.master.session == usual) {
                 return None;
             }
             Some(format!("{} has its master in the session {} ({root})", config.namespace, config.master.session))

@@ -1,6 +1,7 @@
 //! Everything before the first pass: the lock, the log, tmux, Redis.
 
 use std::{
+    io::IsTerminal,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -248,7 +249,10 @@ async fn lock(home: &Home, namespace: &str) -> Result<SupervisorLock> {
 fn start_log(home: &Home, daemon: bool, redactor: Redactor) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ORCH_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(!daemon).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(!daemon && std::io::stderr().is_terminal())
+        .with_target(false);
     let log =
         daemon.then(|| Log::open(&home.supervisor_log()).and_then(Log::with_stderr).map(|log| log.redacted(redactor)));
     let _ = match log {

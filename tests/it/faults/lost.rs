@@ -238,7 +238,30 @@ fn a_project_whose_name_changes_while_it_runs_is_refused_and_both_names_are_said
     let mut command = world.orch_command(&["delegate", "echo x"]);
     command.env("ORCH_HOME", world.file("state/orch/w"));
     refused(start(command).end(), 6, &["'w'", "'other'", "--adopt"]);
+    // The file is removed, and with it the name.
+    fs::remove_file(&file).unwrap();
+    for words in [&["delegate", "true"][..], &["tasks"], &["stop"], &["start"], &["restart"]] {
+        refused(at(words), 6, &["'w'", "name = \"w\""]);
+    }
+    let status = at(&["status"]);
+    assert!(status.stdout.contains("this project runs as 'w'"), "{status:?}");
     fs::write(&file, config).unwrap();
+    at(&["stop"]).ok();
+    world.wait_until("no process is left", || world.processes().is_empty());
+}
+
+#[test]
+fn a_project_that_gets_a_name_while_it_runs_without_a_file_is_refused() {
+    let world = World::builder().users_own_server().build();
+    let at = |words: &[&str]| at(&world, &world.project, words);
+    let file = world.project.join("sessions.toml");
+    fs::remove_file(&file).unwrap();
+    at(&["start"]).ok();
+    fs::write(&file, "name = \"other\"\n").unwrap();
+    for words in [&["delegate", "true"][..], &["stop"], &["start"]] {
+        refused(at(words), 6, &["this project runs as 'project-", "'other' now"]);
+    }
+    fs::remove_file(&file).unwrap();
     at(&["stop"]).ok();
     world.wait_until("no process is left", || world.processes().is_empty());
 }
