@@ -12,6 +12,7 @@ mod full_disk;
 mod lost;
 mod machine;
 mod master;
+mod moved;
 mod program;
 mod program_unavailable;
 mod redis;
