@@ -23,6 +23,7 @@
 //! | `parked` | zset | ready tasks that wait for a lock, by since when; they are not in `ready:<role>` |
 //! | `parked:<queue>` | zset | those that lack the same lock first, by their place among the ready tasks |
 //! | `wants` | zset | the queues that have tasks, in the order of the alphabet |
+//! | `reserving` | set | parked tasks that have a reservation |
 //! | `lock_offers` | list | ranges of `wants` that are to be looked at, because a lock has become free |
 //! | `plan:<id>` | hash | a plan: `name`, `text`, `state`, `since`, how many of its tasks there are in each state (`n:<state>`), how many of its `total` tasks are `made` |
 //! | `plan_tasks:<id>` | hash | its tasks: key → id |

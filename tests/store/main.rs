@@ -26,6 +26,8 @@ mod forgetting;
 mod format;
 mod ids;
 mod limits;
+mod lock_figures;
+mod lock_steps;
 mod locks;
 mod messages;
 mod model;

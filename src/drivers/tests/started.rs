@@ -159,7 +159,7 @@ fn what_a_role_says_of_its_program_is_kept_to_or_refused() {
     };
     let (words, _) = start(&role(DriverKind::Claude, tools), None).unwrap();
     assert!(words.contains("--permission-mode acceptEdits --add-dir x --allowedTools mcp__orch__"), "{words}");
-    assert!(words.ends_with("mcp__orch__read_inbox Edit Bash(npm test:*)"), "{words}");
+    assert!(words.ends_with("mcp__orch__list_locks Edit Bash(npm test:*)"), "{words}");
     let mode = |mode: &str| AgentOptions { permission_mode: Some(mode.into()), ..AgentOptions::default() };
     let (words, _) = start(&role(DriverKind::Codex, mode("bypass")), None).unwrap();
     assert!(words.contains("--dangerously-bypass-approvals-and-sandbox"), "{words}");

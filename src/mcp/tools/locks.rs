@@ -54,10 +54,6 @@ pub(in crate::mcp) struct FilesUnlocked {
     patterns: Vec<String>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::mcp) struct ListLocks {}
-
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct LockList {
@@ -113,7 +109,7 @@ impl Server {
         output_schema = args::output::<LockList>(),
         annotations(title = "List locks", read_only_hint = true, destructive_hint = false, open_world_hint = false)
     )]
-    async fn list_locks(&self, Parameters(_): Parameters<ListLocks>) -> Answer<LockList> {
+    async fn list_locks(&self) -> Answer<LockList> {
         let found = self.ops().await?.locks().await?;
         let one = |lock: &Lock| OneLock {
             pattern: lock.pattern.to_string(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::{Client, text};
 use crate::common::World;
 
-const TOOLS: [&str; 15] = [
+const TOOLS: [&str; 18] = [
     "ask_human",
     "cancel_task",
     "delegate_task",
@@ -15,13 +15,16 @@ const TOOLS: [&str; 15] = [
     "get_status",
     "get_task",
     "kill_all",
+    "list_locks",
     "list_tasks",
+    "lock_files",
     "read_inbox",
     "report_progress",
     "retry_task",
     "scale_workers",
     "send_message",
     "spawn_workers",
+    "unlock_files",
     "wait_tasks",
 ];
 
@@ -66,7 +69,7 @@ fn tools_that_reach_others_are_marked_as_such() {
         let tools = listed.as_array().unwrap().iter().filter(|tool| tool["annotations"][hint] == true);
         tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(with("readOnlyHint"), ["get_status", "get_task", "list_tasks", "wait_tasks"]);
+    assert_eq!(with("readOnlyHint"), ["get_status", "get_task", "list_locks", "list_tasks", "wait_tasks"]);
     assert_eq!(with("destructiveHint"), ["cancel_task", "kill_all"]);
 }
 

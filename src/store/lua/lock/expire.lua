@@ -7,6 +7,7 @@ for _, holder in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lock_ends', '-inf', no
   redis.call('ZREM', P .. 'lock_ends', holder)
   if string.sub(holder, 1, 1) == '~' then
     redis.call('HDEL', P .. 'task:' .. string.sub(holder, 2), 'reserved_until')
+    redis.call('SREM', P .. 'reserving', string.sub(holder, 2))
   else
     local patterns = {}
     for _, entry in ipairs(redis.call('HKEYS', P .. 'held:' .. holder)) do

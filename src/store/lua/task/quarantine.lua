@@ -21,6 +21,7 @@ redis.call('ZREM', P .. 'deadlines', id)
 -- By what is left of its record; what waits for a lock is offered again.
 leave_ready(id, 'failed', nil, nil, {})
 redis.call('ZREM', P .. 'parked', id)
+redis.call('SREM', P .. 'reserving', id)
 if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, kept) end
 if #ARGV < 5 or not from then
   redis.call('ZREM', P .. 'tasks', id)
