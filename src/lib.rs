@@ -162,6 +162,10 @@
 //! that ends the attempt. A role whose daily budget is used up, whose account is rate limited, or whose program is missing is
 //! *suspended*: its tasks wait, and the supervisor wakes its agents when the suspension ends.
 //!
+//! A *schedule* ([`schedule`]) delegates a task or submits a plan at certain times. Its record has a *mark*, up to which its
+//! occurrences are decided: each runs, or is skipped for a reason, and one step records this together with the new mark. The
+//! loop that does so runs in the supervisor's process, beside its own (`supervisor/schedules.rs`).
+//!
 //! ## Formats
 //!
 //! Redis and the state folder have a `format` number. A build refuses a newer format without changing anything; the
@@ -178,7 +182,7 @@
 //!   ops                                           the one API
 //!   store  redis_server  mux  home  launchers     one external system each
 //!   config                                        sessions.toml: as written, then as resolved
-//!   drivers    admission    plan    os
+//!   drivers    admission    plan    schedule    os
 //!   model                                         pure vocabulary: tables, causes, codes
 //! ```
 //!
@@ -229,6 +233,7 @@ pub mod redis_server;
 pub mod runner;
 #[cfg(test)]
 mod samples;
+pub mod schedule;
 pub mod store;
 pub mod supervisor;
 pub mod view;

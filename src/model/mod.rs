@@ -35,6 +35,7 @@ pub mod plan;
 pub mod question;
 pub mod refusal;
 pub mod retry;
+pub mod schedule;
 pub mod secret;
 pub mod size;
 pub mod socket;

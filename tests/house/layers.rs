@@ -12,8 +12,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("os", &[]),
     ("admission", &["model"]),
     ("plan", &["model"]),
+    ("schedule", &["model"]),
     ("drivers", &["model"]),
-    ("config", &["model", "drivers", "os"]),
+    ("config", &["model", "schedule", "drivers", "os"]),
     ("mux", &["model", "os"]),
     ("redis_server", &["model", "os"]),
     ("store", &["model", "os", "redis_server", "admission"]),
@@ -21,7 +22,20 @@ const MAY: &[(&str, &[&str])] = &[
     ("launchers", &["model", "os", "config", "home", "drivers"]),
     (
         "ops",
-        &["model", "admission", "plan", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"],
+        &[
+            "model",
+            "admission",
+            "plan",
+            "schedule",
+            "os",
+            "config",
+            "mux",
+            "redis_server",
+            "store",
+            "home",
+            "drivers",
+            "launchers",
+        ],
     ),
     // It executes what its agent's programs ask for.
     (
@@ -30,7 +44,20 @@ const MAY: &[(&str, &[&str])] = &[
     ),
     (
         "supervisor",
-        &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"],
+        &[
+            "model",
+            "admission",
+            "os",
+            "config",
+            "mux",
+            "redis_server",
+            "store",
+            "home",
+            "drivers",
+            "launchers",
+            // What runs at certain times is delegated as everything else is.
+            "ops",
+        ],
     ),
     ("drill", &["model", "os", "config", "mux", "redis_server", "store", "home"]),
     // It renders the answers of `ops`, and every surface renders with it.
