@@ -10,8 +10,8 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 10] =
-    ["base", "people", "usage", "retry", "edges", "plans", "patterns", "locks", "moves", "grow"];
+const PRELUDE: [&str; 11] =
+    ["base", "people", "usage", "retry", "edges", "plans", "patterns", "locks", "moves", "grow", "schedules"];
 /// What every script has.
 const ALWAYS: [&str; 3] = ["P", "now", "format"];
 

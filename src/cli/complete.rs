@@ -87,6 +87,8 @@ fn argument(before: &[String]) -> Option<(String, Arg)> {
             option = find_option(command, word).or_else(|| find_option(&all, word));
         } else if verb.is_none() {
             verb = Some(all.find_subcommand(word)?);
+        } else if let Some(below) = verb.filter(|_| at == 0).and_then(|verb| verb.find_subcommand(word)) {
+            verb = Some(below);
         } else {
             at += 1;
         }
@@ -112,6 +114,7 @@ fn completing(verb: &str, arg: &Arg) -> Option<Completing> {
         (_, "TASK[#N]") => Some(Completing::Question),
         (_, "AGENT") => Some(Completing::Agent),
         (_, "ROLE") => Some(Completing::Role),
+        (_, "SCHEDULE") => Some(Completing::Schedule),
         _ => None,
     }
 }

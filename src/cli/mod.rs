@@ -21,6 +21,7 @@ mod man;
 mod messages;
 mod plans;
 mod requests;
+mod schedules;
 mod screen;
 mod setup;
 mod status;
@@ -132,6 +133,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Lock(args) => locks::lock(args, session).await,
         Verb::Unlock(args) => locks::unlock(args, session).await,
         Verb::Locks => locks::list(session).await,
+        Verb::Schedule(args) => schedules::run(args, session).await,
         Verb::Prune(args) => cancel::prune(&args, session).await,
         Verb::Ask(args) => messages::ask(args, session).await,
         Verb::Questions => messages::questions(session).await,

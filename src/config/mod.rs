@@ -21,6 +21,7 @@ mod reach;
 mod resolve;
 mod rights;
 mod role;
+mod schedules;
 pub mod schema;
 mod section;
 mod settings;
@@ -44,6 +45,7 @@ pub use owner::Owner;
 pub use reach::{Reach, reach};
 pub use rights::{Right, Rights, Spending};
 pub use role::{Budget, EscalationRule, ResourceLimits, Role, Sandbox};
+pub use schedules::{Schedule, Work};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
@@ -88,6 +90,9 @@ pub struct Config {
     pub master: MasterConfig,
     /// Every role by its name, the built-in ones included.
     pub roles: BTreeMap<String, Role>,
+    /// What happens at certain times, by its name.
+    #[serde(default)]
+    pub schedules: BTreeMap<String, Schedule>,
 }
 
 impl Config {
@@ -143,6 +148,7 @@ impl Config {
             supervisor: SupervisorConfig::default(),
             day_budget: Budget::default(),
             retry: RetryPolicy::default(),
+            schedules: BTreeMap::new(),
             ..self.clone()
         };
         for role in said.roles.values_mut() {

@@ -13,6 +13,7 @@ use super::{
     diagnostics::{At, Diagnostics, dotted, no_role},
     discovery::{self, Env, Found},
     role::{AGENT_MEMORY, BUILTIN},
+    schedules,
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
 use crate::{
@@ -39,6 +40,9 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
     let roles = resolver.roles(written, &retry, &master);
     resolver.fits(written, &supervisor, &roles);
     delegation::check(&written.roles, &roles, &mut resolver.diagnostics);
+    let mut diagnostics = std::mem::replace(&mut resolver.diagnostics, Diagnostics::new("", ""));
+    let schedules = schedules::resolve(&written.schedules, &roles, |path| resolver.absolute(path), &mut diagnostics);
+    resolver.diagnostics = diagnostics;
     resolver.diagnostics.into_result()?;
 
     let (namespace, home) = place?;
@@ -61,6 +65,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
         agents,
         master,
         roles,
+        schedules,
     })
 }
 

@@ -82,7 +82,8 @@ fn known() -> Known {
 fn table_schema(kind: &str, known: &Known, described: &BTreeMap<(String, String), Described>) -> Map<String, Value> {
     let property = |(key, shape): &(&str, Shape)| {
         let mut schema = match shape {
-            Shape::Table("roles") => roles(known, described),
+            Shape::Table("roles") => named("roles.NAME", known, described),
+            Shape::Table("schedules") => named("schedules.NAME", known, described),
             Shape::Table(kind) => table_schema(kind, known, described),
             shape => value_schema(shape),
         };
@@ -98,10 +99,11 @@ fn table_schema(kind: &str, known: &Known, described: &BTreeMap<(String, String)
     object(json!({"type": "object", "properties": properties, "additionalProperties": false}))
 }
 
-fn roles(known: &Known, described: &BTreeMap<(String, String), Described>) -> Map<String, Value> {
-    let role = table_schema("roles.NAME", known, described);
+/// Tables of one kind, each with a name of its own.
+fn named(kind: &str, known: &Known, described: &BTreeMap<(String, String), Described>) -> Map<String, Value> {
+    let one = table_schema(kind, known, described);
     object(
-        json!({"type": "object", "propertyNames": {"pattern": "^[a-z][a-z0-9-]{0,39}$"}, "additionalProperties": role}),
+        json!({"type": "object", "propertyNames": {"pattern": "^[a-z][a-z0-9-]{0,39}$"}, "additionalProperties": one}),
     )
 }
 
@@ -195,10 +197,10 @@ fn header(line: &str) -> Option<&str> {
     line.strip_prefix("# ").unwrap_or(line).strip_prefix('[')?.strip_suffix(']')
 }
 
-/// The kind of a table, by its header: every role is `roles.NAME`.
+/// The kind of a table, by its header: every role is `roles.NAME`, and every schedule `schedules.NAME`.
 fn kind_of(header: &str) -> String {
     let mut parts: Vec<&str> = header.split('.').collect();
-    if let ["roles", name, ..] = parts.as_mut_slice() {
+    if let ["roles" | "schedules", name, ..] = parts.as_mut_slice() {
         *name = "NAME";
     }
     parts.join(".")

@@ -9,6 +9,7 @@ use super::{
     Auth, EscalationRule, InheritEnv,
     diagnostics::{At, Diagnostics},
     role::Sandbox,
+    schedules::{self, WrittenSchedule},
     section::{Known, Reader, Section},
     values,
 };
@@ -46,6 +47,7 @@ pub(super) struct Written {
     pub agents_order: Option<At<Vec<At<DriverKind>>>>,
     pub master: WrittenMaster,
     pub roles: BTreeMap<String, WrittenRole>,
+    pub schedules: BTreeMap<String, WrittenSchedule>,
 }
 
 #[derive(Debug, Default)]
@@ -154,8 +156,8 @@ pub(super) fn parse(text: &str, mut diagnostics: Diagnostics) -> (Written, Diagn
 
 /// Every key that a file may have, with its shape, by the kind of table.
 pub(super) fn keys(diagnostics: Diagnostics) -> Known {
-    // One role is enough to see what is asked of each.
-    let (table, _) = DeTable::parse_recoverable("[roles.any]");
+    // One of each is enough to see what is asked of all.
+    let (table, _) = DeTable::parse_recoverable("[roles.any]\n[schedules.any]");
     let mut reader = Reader::new(diagnostics);
     let _ = file(reader.root(table.get_ref()));
     reader.into_known()
@@ -189,6 +191,7 @@ fn file(mut top: Section<'_, '_>) -> Written {
     agents.finish();
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
+    let schedules = top.section("schedules", "schedules").each("schedules.NAME", schedules::read).into_iter().collect();
     top.finish();
     Written {
         name,
@@ -202,6 +205,7 @@ fn file(mut top: Section<'_, '_>) -> Written {
         agents_order,
         master,
         roles,
+        schedules,
     }
 }
 

@@ -12,6 +12,7 @@ mod accepted;
 mod attempts;
 mod executions;
 mod facts;
+mod occurrences;
 mod order;
 mod paths;
 mod supervisors;
@@ -159,6 +160,12 @@ impl Invariant {
 pub const INVARIANTS: &[Invariant] = &[
     Invariant::new("accepted tasks are known", "every acknowledged task is stored exactly once", accepted::unknown)
         .unless_data_is_lost(),
+    Invariant::new(
+        "one occurrence, one decision",
+        "each occurrence of a schedule runs once, or is skipped for a reason",
+        occurrences::decided_twice,
+    )
+    .unless_data_is_lost(),
     Invariant::new("one key, one task", "the same idempotency key gives the same task", accepted::keys_of_several)
         .unless_data_is_lost(),
     Invariant::new(

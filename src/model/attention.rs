@@ -44,6 +44,8 @@ words! {
         Suspended = "suspended",
         /// A task has failed, and is kept.
         Failed = "failed",
+        /// The last occurrence of a schedule could not run.
+        Schedule = "schedule",
         /// A person has paused or drained orch or a role.
         Paused = "paused",
         /// A record is damaged.

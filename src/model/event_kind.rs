@@ -57,6 +57,20 @@ words! {
         LockReleased = "lock.released",
         /// The time of a person's lock has passed.
         LockExpired = "lock.expired",
+        /// A schedule is new, has other times, or was removed.
+        ScheduleChanged = "schedule.changed",
+        /// An occurrence of a schedule was accepted as a task or a plan.
+        ScheduleRun = "schedule.run",
+        /// Occurrences of a schedule do not run.
+        ScheduleSkipped = "schedule.skipped",
+        /// An occurrence of a schedule cannot run.
+        ScheduleFailed = "schedule.failed",
+        /// A run of a schedule was asked for.
+        ScheduleRequested = "schedule.requested",
+        /// A schedule was paused.
+        SchedulePaused = "schedule.paused",
+        /// A schedule goes on.
+        ScheduleResumed = "schedule.resumed",
         /// An agent is about to be started.
         AgentStarting = "agent.starting",
         /// An agent waits for a task.

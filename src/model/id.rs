@@ -47,6 +47,10 @@ impl PlanId {
     pub fn random() -> Self {
         PlanId(format!("p-{}", random_chars(RANDOM_CHARS)))
     }
+    /// The id that stands for this text: always the same.
+    pub fn of(text: &str) -> Self {
+        PlanId(format!("p-{}", chars_of(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes()), RANDOM_CHARS)))
+    }
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -88,7 +92,11 @@ pub fn random_word() -> String {
 }
 
 fn random_chars(n: usize) -> String {
-    let mut bits = uuid::Uuid::new_v4().as_u128();
+    chars_of(uuid::Uuid::new_v4(), n)
+}
+
+fn chars_of(uuid: uuid::Uuid, n: usize) -> String {
+    let mut bits = uuid.as_u128();
     // The version and variant bits of a v4 uuid are fixed; fold them away.
     bits ^= bits >> 67;
     (0..n.min(25))

@@ -54,6 +54,10 @@ words! {
         Idle = "idle",
         /// The receiver has too many unread messages.
         Full = "full",
+        /// The run of a schedule before is not over; the detail is its id, or empty where it has not started.
+        Overlaps = "overlaps",
+        /// Redis has lost data, and what it has lost is being recovered.
+        Recovering = "recovering",
         /// Another state folder's supervisor has this namespace; the detail says where it runs.
         Supervised = "supervised",
     }

@@ -17,6 +17,7 @@ use crate::{
         id::TaskId,
         message::Message,
         question::Question,
+        schedule::ScheduleRecord,
         task::{Task, TaskState, Usage},
         text::{count, one_line},
         time::Timestamp,
@@ -61,6 +62,8 @@ pub(super) struct Look {
     pub passes: Passes,
     /// How the private Redis was last changed from outside.
     pub tampering: Option<Tampering>,
+    /// What is recorded of the schedules.
+    pub schedules: BTreeMap<String, ScheduleRecord>,
 }
 
 impl Look {
@@ -154,6 +157,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     held(look, &mut out);
     stuck_roles(config, look, &gates, &mut out);
     dead_letters(look, &mut out);
+    out.extend(look.schedules.iter().filter_map(failing_schedule));
     gates.add(&[GateCode::Paused, GateCode::RolePaused], &mut out);
     if look.snapshot.requests.drain {
         out.push(Attention::by(AttentionKind::Paused, "orch is draining: nothing new is accepted", "orch resume"));
@@ -168,6 +172,13 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
 pub(super) fn asking(look: &Look, out: &mut Vec<Attention>) {
     questions(look, out);
     waiting_agents(look, out);
+}
+
+/// A schedule whose last occurrence could not run.
+fn failing_schedule((name, record): (&String, &ScheduleRecord)) -> Option<Attention> {
+    let failure = record.failure.as_ref()?;
+    let what = format!("schedule {name} could not run: {}", one_line(failure, 300));
+    Some(Attention::by(AttentionKind::Schedule, what, format!("orch schedule why {name}")))
 }
 
 /// A service that does not answer for this long has no short disturbance: a person may know more, or fix it.

@@ -38,6 +38,8 @@ pub enum Completing {
     Role,
     /// An open question.
     Question,
+    /// A schedule.
+    Schedule,
 }
 
 /// What a word may become.
@@ -58,6 +60,7 @@ impl Ops {
         let mut found = match of {
             Completing::Role => self.role_candidates(),
             Completing::Agent => self.agent_candidates().await?,
+            Completing::Schedule => self.schedule_candidates(),
             Completing::Question => self.question_candidates().await?,
             Completing::Task(states) => self.task_candidates(states, begun).await?,
             Completing::TaskOrAgent(states) => {
@@ -74,6 +77,11 @@ impl Ops {
     fn role_candidates(&self) -> Vec<Candidate> {
         let roles = self.config.roles.values();
         roles.map(|role| Candidate { word: role.name.clone(), about: format!("driver {}", role.driver) }).collect()
+    }
+
+    fn schedule_candidates(&self) -> Vec<Candidate> {
+        let schedules = self.config.schedules.values();
+        schedules.map(|one| Candidate { word: one.name.clone(), about: one.when() }).collect()
     }
 
     async fn agent_candidates(&self) -> Result<Vec<Candidate>> {

@@ -231,9 +231,11 @@ fn check(asked: &Delegate) -> Result<()> {
     }
     if let Some(key) = &asked.key {
         word("the idempotency key", key)?;
-        if key.starts_with("auto:") {
-            return Err(Error::usage("an idempotency key must not begin with 'auto:', which is reserved")
-                .hint("choose another key"));
+        for reserved in ["auto:", "schedule:"] {
+            if key.starts_with(reserved) {
+                let what = format!("an idempotency key must not begin with '{reserved}', which is reserved");
+                return Err(Error::usage(what).hint("choose another key"));
+            }
         }
     }
     if asked.deadline == Some(Duration::ZERO) {

@@ -118,6 +118,7 @@ impl Ops {
             let agents = count(role.min, "agent", "agents");
             out.push(format!("role {}: at least {agents} with driver {}", role.name, role.driver));
         }
+        out.extend(self.config.schedules.values().map(|one| format!("schedule {}: {}", one.name, one.when())));
         if !self.config.supervisor.notify_command.is_empty() {
             out.push(format!("notify_command: {}", self.config.supervisor.notify_command.join(" ")));
         }

@@ -44,6 +44,7 @@ mod reload;
 mod requests;
 mod restart;
 mod retry_deadline;
+mod schedules;
 pub mod socket;
 mod status;
 mod stop;

@@ -24,6 +24,7 @@ use crate::{
         build,
         duration::human,
         message::Message,
+        schedule::ScheduleRecord,
         task::TaskState,
         time::Timestamp,
     },
@@ -129,6 +130,7 @@ impl Ops {
             redis: RedisStatus { state: state.into(), mode: mode.into(), version },
             tasks: TaskState::ALL.iter().map(|state| (state.as_str().into(), look.count(*state))).collect(),
             usage_today: look.usage_today,
+            schedules: super::schedules::infos(&self.config, &look.schedules, look.snapshot.now),
             agents,
             scaled: requests.scale.clone(),
             attention: needs,
@@ -235,8 +237,14 @@ impl Ops {
             passes: store.passes().await?,
             unheard,
             tampering: store.tampering().await?,
+            schedules: self.schedule_records(store).await?,
         };
         Ok((look, info))
+    }
+
+    async fn schedule_records(&self, store: &Store) -> store::Result<BTreeMap<String, ScheduleRecord>> {
+        let names: Vec<String> = self.config.schedules.keys().cloned().collect();
+        Ok(if names.is_empty() { BTreeMap::new() } else { store.schedules(&names).await?.1 })
     }
 
     /// The messages to the master that no person has read, where a person leads it.

@@ -12,8 +12,8 @@ use std::{path::Path, time::Duration};
 use super::{
     Answer, Answered, Ask, Asked, Attention, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed,
     Identity, Inbox, Listed, LockRequest, Locked, Locks, LogFound, LogLine, LogQuery, Ops, PlanChanged, PlanChecked,
-    PlanSource, PlanSubmitted, Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter,
-    Unlocked, Wait, WaitStep, Wanted, Why, owner, socket::Connection,
+    PlanSource, PlanSubmitted, Project, Prune, Pruned, ScheduleInfo, ScheduleRequested, ScheduleWhy, Sent, Shown,
+    Status, Steps, Stopped, Target, TaskFilter, Unlocked, Wait, WaitStep, Wanted, Why, owner, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -173,6 +173,16 @@ verbs! {
         unlock = Unlock(what: Vec<String>) -> Unlocked: |ops| ops.unlock(what);
         /// What is locked, and what waits for it.
         locks = Locks() -> Locks: |ops| ops.locks();
+        /// The schedules of sessions.toml.
+        schedules = Schedules() -> Vec<ScheduleInfo>: |ops| ops.schedules();
+        /// Why a schedule does not run now, and what became of its last occurrences.
+        explain_schedule = ExplainSchedule(name: String) -> ScheduleWhy: |ops| ops.explain_schedule(&name);
+        /// Asks for a run of a schedule now.
+        run_schedule = RunSchedule(name: String) -> ScheduleRequested: |ops| ops.run_schedule(&name);
+        /// Skips the occurrences of a schedule until it is resumed.
+        pause_schedule = PauseSchedule(name: String) -> bool: |ops| ops.pause_schedule(&name);
+        /// Lets a paused schedule go on.
+        resume_schedule = ResumeSchedule(name: String) -> bool: |ops| ops.resume_schedule(&name);
         /// What was used, by role, agent, day or task.
         costs = Costs(by: CostsBy, since: Option<Duration>) -> Costs: |ops| ops.costs(by, since);
         /// The living agents.

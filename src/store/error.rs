@@ -302,6 +302,12 @@ fn refusal(code: Refusal, detail: &str) -> Error {
             .hint("its program has to read them with: orch inbox"),
         Refusal::Supervised => Error::conflict(format!("this namespace is supervised from {detail} already"))
             .hint("stop that one there with: orch stop   (or give this project another name in sessions.toml)"),
+        Refusal::Overlaps if detail.is_empty() => {
+            Error::conflict("a run of this schedule waits already").hint("orch schedule list says what for")
+        }
+        Refusal::Overlaps => Error::conflict(format!("the run before, {detail}, is not over"))
+            .hint(format!("wait for it: orch why {detail}; or end it: orch cancel {detail}")),
+        Refusal::Recovering => Error::failed("Redis has lost data, and orch is recovering it").hint("try again in a moment"),
         Refusal::Taken => Error::conflict(format!("an agent {detail} lives already")),
         Refusal::IdTaken => {
             Error::conflict(format!("a task {detail} exists already")).hint("send it again: it gets another id")

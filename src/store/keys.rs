@@ -30,6 +30,10 @@
 //! | `staged:<id>` | hash | tasks of a plan that are not made yet, by their order; before the plan is accepted, for ten minutes |
 //! | `plans` | zset | every plan, by order of acceptance |
 //! | `growing` | set | accepted plans of which some tasks are not made yet |
+//! | `schedules` | set | names of the schedules that the supervisor has read from sessions.toml |
+//! | `schedule:<name>` | hash | a schedule: its `times`; the `mark` up to which its occurrences are decided; its `last` run and that one's occurrence, `last_at`; `paused_at`, `paused_by`, `resumed_at`; the `obstacle` to what waits; the last `failure` |
+//! | `schedule_waiting:<name>` | list | its occurrences that are to run and were not accepted yet, one JSON object each |
+//! | `schedule_log:<name>` | list | what became of its last occurrences, one JSON object each, the oldest first |
 //! | `tasks` | zset | every id, by order of acceptance |
 //! | `ids` | zset | the same ids in the order of the alphabet: all scores are 0 |
 //! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |
@@ -61,7 +65,7 @@
 //! | `trail:<id>` | list | the ids of the newest 50 to 100 events about that task |
 //! | `tampering` | hash | the last change of the private server's configuration that the supervisor found: `at`, `what`, and what is `left` of it |
 //! | `probe` | string | written to see whether Redis writes (a minute) |
-//! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
+//! | `wake:supervisor`, `wake:schedules`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
 //! | `ended:<id>` | channel | published when a task has ended |
 //! | `news:<box>` | channel | published when a message has come or was read, or a question was answered or closed |
 

@@ -34,6 +34,7 @@ pub mod people;
 pub mod plans;
 mod quarantine;
 pub mod requests;
+pub mod schedules;
 mod script;
 mod spec;
 pub mod spend;

@@ -23,6 +23,10 @@ impl Store {
     pub fn supervisor_waker(&self) -> Waker<'_> {
         Waker { store: self, lists: vec![self.keys.of("wake", "supervisor")], connection: None }
     }
+    /// Wakes the loop of the schedules.
+    pub fn schedules_waker(&self) -> Waker<'_> {
+        Waker { store: self, lists: vec![self.keys.of("wake", "schedules")], connection: None }
+    }
     /// Wakes one agent: it is asked to stop or to end its attempt.
     pub fn agent_waker(&self, agent: &str) -> Waker<'_> {
         Waker { store: self, lists: vec![self.keys.of("wake:agent", agent)], connection: None }

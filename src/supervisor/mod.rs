@@ -28,6 +28,7 @@ mod reap;
 mod redis;
 mod reload;
 mod salvage;
+mod schedules;
 mod sessions;
 mod shutdown;
 mod spawn;
@@ -59,6 +60,7 @@ use self::{
     observe::Observer,
     pass::Pass,
     redis::Redis,
+    schedules::Schedules,
     stopwatch::Stopwatch,
     watches::Watches,
 };
@@ -124,6 +126,8 @@ struct Supervisor {
     ended_early: String,
     housekeeping: housekeeping::Schedule,
     chores: Background<()>,
+    /// The loop of the schedules, once this one serves.
+    schedules: Option<Schedules>,
     stopwatch: Stopwatch,
 }
 
@@ -162,6 +166,7 @@ impl Supervisor {
             jobs: Jobs::new(config.clone(), home.clone(), store.clone(), mux, wake.clone()),
             programs: Background::new(wake.clone()),
             chores: Background::new(wake.clone()),
+            schedules: None,
             reloading: None,
             read: Background::new(wake.clone()),
             watches: Watches::new(wake.clone()),
@@ -190,6 +195,8 @@ impl Supervisor {
         self.leaving.listen(&self.config, &self.home)?;
         let (mut hangup, mut handover) = (listen(SignalKind::hangup())?, listen(SignalKind::user_defined2())?);
         self.wait_for_wakeups();
+        let secrets = environment::secrets(&self.config, &self.environment);
+        self.schedules = Some(Schedules::start(self.config.clone(), self.store.clone(), secrets));
         let _guard = guard::Guard::of(&self.redis, &self.config)?.map(guard::Guard::watch);
         let mut changes = self.jobs.mux.changes();
         let queue = os::RunQueue::of_this_thread();

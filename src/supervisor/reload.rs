@@ -103,6 +103,9 @@ impl Supervisor {
         self.observer.roles_of(&self.config);
         let secrets = environment::secrets(&self.config, &self.environment);
         self.notifier = Notifier::new(Redactor::new(secrets.iter().map(String::as_str)));
+        if let Some(schedules) = &self.schedules {
+            schedules.follow(self.config.clone(), secrets.into_iter().collect());
+        }
         self.told.forget();
         tracing::debug!(?gone, "roles that are gone");
         let (mut replaced, mut busy) = (0, 0);

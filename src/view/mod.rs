@@ -20,6 +20,7 @@ pub mod log;
 pub mod messages;
 pub mod plan;
 pub mod requests;
+pub mod schedule;
 pub mod status;
 pub mod style;
 pub mod table;

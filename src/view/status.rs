@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Style, View, agent, costs,
+    Style, View, agent, costs, schedule,
     table::{Cell, Column, Table},
     text::{flow, millis, safe},
 };
@@ -96,7 +96,11 @@ fn header(status: &Status, view: &View) -> String {
                 true => String::new(),
                 false => flow("today", &[(costs::used(&status.usage_today), Style::Plain)], view.width, view.colour),
             };
-            first + &flow("tasks", &counts(status), view.width, view.colour) + &scaled(status, view) + &today
+            first
+                + &flow("tasks", &counts(status), view.width, view.colour)
+                + &scaled(status, view)
+                + &schedule::in_status(&status.schedules, view)
+                + &today
         }
         false => first,
     }

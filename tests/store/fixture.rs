@@ -280,6 +280,13 @@ impl World {
         raw(&self.socket)
     }
 
+    /// The same namespace by another connection.
+    pub fn again(&self) -> World {
+        let namespace = self.store.keys().prefix().split(['{', '}']).nth(1).unwrap();
+        let store = Store::at_socket(&self.socket, login(), namespace, Duration::from_secs(20)).unwrap();
+        World { store, socket: self.socket.clone() }
+    }
+
     pub async fn delegate(&self, new: &NewTask) -> TaskId {
         self.store.delegate(new).await.unwrap().id
     }

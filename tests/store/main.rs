@@ -35,6 +35,8 @@ mod people;
 mod plans;
 mod reference;
 mod requests;
+mod schedules;
+mod schedules_month;
 mod spend;
 mod steps;
 mod subtasks;

@@ -7,7 +7,7 @@ use crate::view::text::{hanging, pad};
 /// Each visible verb once, in the order in which a new user needs them. A test checks that none is missing.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Start and stop", &["init", "start", "stop", "restart", "status", "attach", "doctor"]),
-    ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry", "plan", "prune"]),
+    ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry", "plan", "schedule", "prune"]),
     ("Locks", &["lock", "unlock", "locks"]),
     ("Questions and messages", &["ask", "questions", "answer", "approve", "deny", "send", "inbox"]),
     ("Watch", &["logs", "events", "costs"]),

@@ -9,6 +9,7 @@ mod listing;
 mod locks;
 mod people;
 mod plans;
+mod schedules;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use lifecycle::*;
 pub use locks::*;
 pub use people::*;
 pub use plans::*;
+pub use schedules::*;
 pub use tasks::*;
 
 /// Where the options that every verb has stand in its help: below its own.
@@ -102,6 +104,8 @@ pub enum Verb {
     Unlock(Unlock),
     /// List locks, and the tasks that wait for one
     Locks,
+    /// Show what runs at certain times; run, pause or resume it
+    Schedule(Schedule),
     /// Forget tasks that have ended
     Prune(Prune),
     /// Within an agent, ask a person and wait for the answer

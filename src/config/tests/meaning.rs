@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Project, meant};
 use crate::{
-    config::{AgentOptions, DriverKind, Mode, REFERENCE, ResourceLimits, SupervisorConfig, starter},
+    config::{AgentOptions, DriverKind, Mode, REFERENCE, ResourceLimits, SupervisorConfig, Work, starter},
     drivers::Key,
     error::Kind,
 };
@@ -70,6 +70,10 @@ fn what_the_reference_comments_out_is_valid_too() {
     assert_eq!(config.namespace, "shop");
     assert_eq!(config.tmux.socket.as_deref(), Some("orch"));
     assert_eq!(config.roles["sonnet"].retry.retries, 1);
+    assert_eq!(config.schedules["nightly"].when(), "30 2 * * 1-5 Europe/Berlin");
+    assert!(
+        matches!(&config.schedules["weekly"].work, Work::Plan { file, .. } if file.ends_with("plans/release.toml"))
+    );
     assert_eq!(config.roles["tool"].command, ["./agent.py", "--fast"]);
     assert!(config.redis.url.is_some() && config.roles["sonnet"].delegates_to.is_some());
 }

@@ -14,6 +14,7 @@ use self::{machine::cgroups, programs::agent_programs, roles::check_role};
 use super::{Check, Ops};
 use crate::{
     error::{Error, Kind},
+    model::text::count,
     redis_server::{Access, ServerSpec, User, check_version, find_program},
     store::Store,
 };
@@ -31,6 +32,7 @@ impl Ops {
         checks.extend(programs);
         checks.extend(self.environment(path));
         checks.push(self.rights());
+        checks.extend(self.schedule_files().await);
         checks.extend([self.open_files(), cgroups()]);
         checks.extend(self.inherited().await);
         checks.extend(self.redis_configuration().await);
@@ -103,6 +105,26 @@ impl Ops {
                 let what: Vec<String> = found.differences.iter().map(ToString::to_string).collect();
                 let fix = "a supervisor puts it back within seconds; if this persists: orch stop, then orch start";
                 Some(warn_or_error(NAME, "error", what.join("; "), fix.into()))
+            }
+        }
+    }
+
+    /// Whether the plans that schedules run can be submitted, where there are any.
+    async fn schedule_files(&self) -> Option<Check> {
+        let mut wrong = Vec::new();
+        for schedule in self.config.schedules.values() {
+            wrong.extend(self.scheduled_plan_is_wrong(schedule).await.map(|why| format!("{}: {why}", schedule.name)));
+        }
+        let schedules = self.config.schedules.len();
+        match wrong.is_empty() {
+            true if schedules == 0 => None,
+            true => Some(ok(
+                "schedules",
+                format!("{}; orch schedule list", count(schedules as u64, "schedule", "schedules")),
+            )),
+            false => {
+                let fix = "correct these plans; orch plan check FILE names every mistake".to_owned();
+                Some(warn_or_error("schedules", "error", wrong.join("; "), fix))
             }
         }
     }

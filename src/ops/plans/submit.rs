@@ -54,12 +54,20 @@ impl Ops {
 
     /// The plan as the store takes it, and its tasks in the order of the document.
     async fn prepare_plan(&self, source: &PlanSource) -> Result<(NewPlan, Vec<PlannedTask>)> {
+        self.prepare_plan_as(PlanId::random(), source).await
+    }
+
+    /// The same with an id that the caller has chosen.
+    pub(in crate::ops) async fn prepare_plan_as(
+        &self,
+        id: PlanId,
+        source: &PlanSource,
+    ) -> Result<(NewPlan, Vec<PlannedTask>)> {
         let Reading { plan, mistakes, .. } = self.read_plan(source)?;
         let Some(plan) = plan else {
             let located: Vec<Located> = mistakes.iter().map(|one| one.located(&source.document)).collect();
             return Err(wrong(&located));
         };
-        let id = PlanId::random();
         let ids: Vec<TaskId> = plan.tasks.iter().map(|_| TaskId::random()).collect();
         let by_key = |key: &str| plan.tasks.iter().position(|task| task.key == key).map(|at| ids[at].clone());
         let mut tasks = Vec::with_capacity(plan.tasks.len());

@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::ScheduleInfo;
 use crate::{
     config::Difference,
     model::{agent::Agent, attention::Attention, task::Usage},
@@ -27,6 +28,9 @@ pub struct Status {
     pub tasks: BTreeMap<Cow<'static, str>, u64>,
     /// What was used today (UTC), as far as it was reported.
     pub usage_today: Usage,
+    /// The schedules of sessions.toml, each with its next and its last run.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleInfo>,
     /// What needs a person.
     pub attention: Vec<Attention>,
 }

@@ -6,6 +6,7 @@ mod locks;
 mod logs;
 mod people;
 mod plans;
+mod schedules;
 mod tasks;
 
 pub use costs::*;
@@ -14,6 +15,7 @@ pub use locks::*;
 pub use logs::*;
 pub use people::*;
 pub use plans::*;
+pub use schedules::*;
 pub use tasks::*;
 
 pub use super::delegation::Delegate;

@@ -91,6 +91,7 @@ fn busy_status() -> Status {
         ],
         tasks,
         usage_today: Default::default(),
+        schedules: Vec::new(),
         attention: vec![Attention::by(
             AttentionKind::Held,
             format!("task {} is held: claude asks to log in", id(2)),
@@ -114,6 +115,7 @@ fn stopped_status() -> Status {
         agents: Vec::new(),
         tasks: BTreeMap::new(),
         usage_today: Default::default(),
+        schedules: Vec::new(),
         attention: Vec::new(),
         ..busy_status()
     }

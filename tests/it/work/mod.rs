@@ -14,6 +14,7 @@ mod projects;
 mod reload;
 mod retries;
 mod rights;
+mod schedules;
 mod secrets;
 mod shapes;
 mod spend;

@@ -24,6 +24,34 @@ fn accepted_tasks_are_known() {
 }
 
 #[test]
+fn one_occurrence_one_decision() {
+    fn decide(s: &mut Story, at: u64, run: Option<&str>, reason: &str) {
+        let data = serde_json::json!({"schedule": "a", "at": at, "to": at, "run": run, "reason": reason});
+        s.event("schedule.run", None, None, "a schedule").data = Some(data);
+    }
+    breaks(
+        "one occurrence, one decision",
+        &[
+            (
+                |s| {
+                    decide(s, 1, Some("t-000000000x"), "it runs");
+                    decide(s, 1, None, "skipped");
+                },
+                "a: its occurrence 1 was decided twice",
+            ),
+            (
+                |s| {
+                    decide(s, 1, Some("t-000000000x"), "it runs");
+                    decide(s, 2, Some("t-000000000x"), "it runs");
+                },
+                "its run t-000000000x stands for another occurrence",
+            ),
+            (|s| decide(s, 1, None, ""), "was decided without a reason"),
+        ],
+    );
+}
+
+#[test]
 fn one_key_one_task() {
     breaks(
         "one key, one task",
