@@ -182,8 +182,9 @@ impl Ops {
     }
 
     fn opened(config: Config, caller: Caller, purpose: Purpose) -> Result<Ops> {
-        let Chosen { config, other: other_redis, unknown: unknown_redis } = which_redis::choose(config, purpose)?;
-        let store = Arc::new(Ops::open_store(&config)?);
+        let chosen = which_redis::choose(config, purpose)?;
+        let store = Arc::new(Ops::open_store(chosen.connect.as_ref().unwrap_or(&chosen.config))?);
+        let Chosen { config, other: other_redis, unknown: unknown_redis, .. } = chosen;
         Home::new(&config.home).check_format()?;
         Ok(Ops { other_redis, unknown_redis, ..Ops::on(Arc::new(config), caller, store) })
     }

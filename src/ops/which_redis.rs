@@ -22,8 +22,10 @@ pub(super) enum Purpose {
 
 /// The Redis that a verb uses.
 pub(super) struct Chosen {
-    /// The configuration, with its address.
+    /// The configuration that the verb goes by.
     pub config: Config,
+    /// The same with the address of the server, where that is another one.
+    pub connect: Option<Config>,
     /// Both servers, where sessions.toml names another one.
     pub other: Option<OtherRedis>,
     /// Why the project's server cannot be used: only with [`Purpose::Repair`].
@@ -36,15 +38,21 @@ pub(super) struct Chosen {
 /// Configuration: the server needs a login, which is recorded nowhere, and sessions.toml names another server now.
 pub(super) fn choose(mut config: Config, purpose: Purpose) -> Result<Chosen> {
     let home = Home::new(&config.home);
-    let as_written = |config| Chosen { config, other: None, unknown: None };
+    let as_written = |config| Chosen { config, connect: None, other: None, unknown: None };
     let Some(other) = home.other_redis(&config) else { return Ok(as_written(config)) };
     if purpose == Purpose::AsWritten && home.supervisor() == LockOwner::Nobody {
         return Ok(as_written(config));
     }
     let earlier = home.policy().and_then(|policy| policy.config.redis.url);
     if !earlier.as_deref().is_some_and(address::has_login) {
+        if purpose == Purpose::AsWritten {
+            // What is written is compared with what is loaded; only the supervisor is reached where it is.
+            let mut connect = config.clone();
+            connect.redis.url = earlier;
+            return Ok(Chosen { connect: Some(connect), ..as_written(config) });
+        }
         config.redis.url = earlier;
-        return Ok(Chosen { config, other: Some(other), unknown: None });
+        return Ok(Chosen { config, connect: None, other: Some(other), unknown: None });
     }
     let OtherRedis { earlier, now } = other;
     let unknown = Error::config(format!(
