@@ -10,8 +10,20 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 11] =
-    ["base", "people", "usage", "retry", "edges", "plans", "patterns", "locks", "moves", "grow", "schedules"];
+const PRELUDE: [&str; 12] = [
+    "base",
+    "people",
+    "usage",
+    "budgets",
+    "retry",
+    "edges",
+    "plans",
+    "patterns",
+    "locks",
+    "moves",
+    "grow",
+    "schedules",
+];
 /// What every script has.
 const ALWAYS: [&str; 3] = ["P", "now", "format"];
 

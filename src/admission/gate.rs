@@ -156,15 +156,16 @@ impl Gate {
 
     /// Returns whether a person should be notified: that a role is busy is expected.
     pub fn is_news(&self) -> bool {
-        !matches!(
-            self,
-            Gate::RoleSlots { .. }
-                | Gate::MoreUrgentRole { .. }
-                | Gate::MaxAgents { .. }
-                | Gate::BehindOthers { .. }
-                | Gate::Lock(_)
-                | Gate::Dependency
-                | Gate::Delayed { .. }
-        )
+        !matches!(self, Gate::Suspended(suspension) if suspension.code.is_of_account())
+            && !matches!(
+                self,
+                Gate::RoleSlots { .. }
+                    | Gate::MoreUrgentRole { .. }
+                    | Gate::MaxAgents { .. }
+                    | Gate::BehindOthers { .. }
+                    | Gate::Lock(_)
+                    | Gate::Dependency
+                    | Gate::Delayed { .. }
+            )
     }
 }

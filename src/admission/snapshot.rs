@@ -106,7 +106,8 @@ pub struct Breaker {
 /// Nothing of a role starts for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspension {
-    /// Which of [`GateCode::ProgramMissing`], [`GateCode::LoginNeeded`], [`GateCode::RateLimited`], [`GateCode::BudgetDay`], [`GateCode::BudgetTotal`].
+    /// Which of [`GateCode::ProgramMissing`], [`GateCode::LoginNeeded`], [`GateCode::RateLimited`], [`GateCode::BudgetDay`],
+    /// [`GateCode::BudgetTotal`], [`GateCode::BudgetReserved`].
     pub code: GateCode,
     /// Until then; `None`: until a person fixes it.
     pub until: Option<Timestamp>,

@@ -52,6 +52,12 @@ impl Gate {
                         let start = if is_one { "starts" } else { "start" };
                         format!("{who} {start} nothing until its program is logged in: {why}")
                     }
+                    None if suspension.code == GateCode::BudgetReserved
+                        || suspension.code == GateCode::AccountSlots =>
+                    {
+                        let start = if is_one { "starts" } else { "start" };
+                        format!("{who} {start} nothing until a running attempt ends: {why}")
+                    }
                     None => format!("{who} can't be started: {why}"),
                 }
             }
@@ -86,9 +92,11 @@ impl Gate {
         let role = roles.first().copied().unwrap_or_default();
         let command = match self {
             Gate::Suspended(suspension) => match (suspension.until, &suspension.account) {
+                (None, _) if suspension.code == GateCode::BudgetReserved => "orch budget".to_owned(),
+                (_, None) if suspension.code.is_of_account() => "orch tasks --state running".to_owned(),
                 (None, _) => return Vec::new(),
                 (Some(_), Some(_)) => format!("orch resume {role}"),
-                (Some(_), None) => "orch costs --by role".to_owned(),
+                (Some(_), None) => "orch budget".to_owned(),
             },
             Gate::UnknownRole | Gate::Memory { .. } | Gate::Disk { .. } => return Vec::new(),
             _ => return self.hint(roles).into_iter().collect(),
@@ -108,9 +116,18 @@ impl Gate {
             Gate::BreakerOpen { .. } => format!("orch spawn {role}"),
             Gate::Suspended(suspension) => match (suspension.until, &suspension.account) {
                 (None, _) if suspension.code == GateCode::LoginNeeded => format!("log in, then: orch resume {role}"),
+                (_, None) if suspension.code.is_of_account() => {
+                    "wait: it ends by itself; or raise max_concurrent or rate_limit in sessions.toml, then: orch reload"
+                        .to_owned()
+                }
+                (None, _) if suspension.code == GateCode::BudgetReserved => {
+                    "wait: it ends by itself; or raise the budget: orch budget".to_owned()
+                }
                 (None, _) => FIX_ROLE.to_owned(),
                 (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
-                (Some(_), None) => "wait: it ends by itself; orch costs --by role".to_owned(),
+                (Some(_), None) => {
+                    "wait: it ends by itself; orch costs --by role; or raise the budget: orch budget set".to_owned()
+                }
             },
             Gate::ScaledToZero => format!("orch scale {role} 1"),
             Gate::RoleSlots { .. } => format!("orch tasks --state running --role {role}"),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::Kind,
-    model::question::Approval,
+    model::{attention::AttentionKind, question::Approval},
     ops::{
         Allowed, Wanted,
         types::{self, Answer},
@@ -60,6 +60,13 @@ pub(super) async fn allow(args: args::Approve, session: &mut Session) -> Result<
 pub(super) async fn questions(session: &mut Session) -> Result<u8, End> {
     let asked = session.reader().await?.questions().await?;
     session.answer(&asked, |asked, view| messages::questions(asked, view))?;
+    Ok(0)
+}
+
+pub(super) async fn approvals(session: &mut Session) -> Result<u8, End> {
+    let mut asked = session.reader().await?.questions().await?;
+    asked.retain(|one| one.kind == AttentionKind::Approval);
+    session.answer(&asked, |asked, view| messages::approvals(asked, view))?;
     Ok(0)
 }
 

@@ -5,12 +5,14 @@
 
 mod agents;
 pub mod args;
+mod budgets;
 mod cancel;
 mod complete;
 mod costs;
 mod delegate;
 mod delegate_each;
 mod drill;
+mod edit;
 pub mod errors;
 mod events;
 mod hook;
@@ -127,6 +129,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Tasks(args) => tasks::list(args, session).await,
         Verb::Show(args) => tasks::show(&args, session).await,
         Verb::Why(args) => tasks::why(&args, session).await,
+        Verb::Edit(args) => edit::run(*args, session).await,
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
         Verb::Plan(args) => plans::run(args, session).await,
@@ -137,8 +140,10 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Prune(args) => cancel::prune(&args, session).await,
         Verb::Ask(args) => messages::ask(args, session).await,
         Verb::Questions => messages::questions(session).await,
+        Verb::Approvals => messages::approvals(session).await,
         Verb::Answer(args) => messages::answer(&args.question, Answer::Text(stdio::text(args.text)?), session).await,
         Verb::Approve(args) if !args.allow.is_empty() => messages::allow(args, session).await,
+        Verb::Approve(args) if args.budget.is_some() || args.tokens.is_some() => budgets::approve(args, session).await,
         Verb::Approve(args) => {
             messages::answer(&args.question, Answer::Approve(args.text.map(stdio::text).transpose()?), session).await
         }
@@ -148,6 +153,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Send(args) => messages::send(args, session).await,
         Verb::Inbox(args) => messages::inbox(&args, session).await,
         Verb::Logs(args) => logs::run(args, session).await,
+        Verb::Budget(args) => budgets::run(args, session).await,
         Verb::Costs(args) => costs::run(&args, session).await,
         Verb::Events(args) => events::run(&args, session).await,
         Verb::Agents => agents::list(session).await,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     drivers::DriverKind,
     error::Result,
-    model::{duration::human, retry::RetryPolicy},
+    model::{approval::ApprovalRule, duration::human, retry::RetryPolicy},
 };
 
 /// Returns the whole configuration, or all errors in it.
@@ -253,6 +253,14 @@ impl Resolver<'_> {
             tokens: value(&written.max_task_tokens).map(u64::from),
         };
         role.day_budget = day(&written.day);
+        role.approval = pick(&written.approval, ApprovalRule::None);
+        role.account_name = value(&written.account);
+        role.max_concurrent = value(&written.max_concurrent);
+        role.rate_limit = value(&written.rate_limit);
+        role.expected_use = Budget {
+            cost_usd: value(&written.expected_cost_usd),
+            tokens: value(&written.expected_tokens).map(u64::from),
+        };
         if let Some(at) = &written.cwd {
             role.cwd = self.absolute(&at.value);
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Auth, InheritEnv};
 use crate::{
     drivers::{AgentOptions, DriverKind, RoleSettings},
-    model::{network::Network, retry::RetryPolicy},
+    model::{approval::ApprovalRule, network::Network, pace::Pace, retry::RetryPolicy},
 };
 
 /// A kind of agent: how it is started, how many there may be, what it may do.
@@ -70,6 +70,21 @@ pub struct Role {
     pub task_budget: Budget,
     /// The budget of the role per day (`max_cost_usd_per_day`, `max_tokens_per_day`).
     pub day_budget: Budget,
+    /// When a person is asked about each of its tasks.
+    #[serde(default)]
+    pub approval: ApprovalRule,
+    /// Whose account its program works with; `None`: that of its program.
+    #[serde(default)]
+    pub account_name: Option<String>,
+    /// How many attempts of its account may run at once.
+    #[serde(default)]
+    pub max_concurrent: Option<u32>,
+    /// How many attempts of its account may start in a time.
+    #[serde(default)]
+    pub rate_limit: Option<Pace>,
+    /// What its first attempt is expected to use (`expected_cost_usd`, `expected_tokens`).
+    #[serde(default)]
+    pub expected_use: Budget,
     /// How its agent program is run.
     pub agent: AgentOptions,
 }
@@ -155,10 +170,19 @@ impl Role {
     /// Returns the account whose rate limits the role shares. All roles of one agent program share an account; a role with a
     /// program that orch does not know has its own. `program` is the driver once `auto` is resolved.
     pub fn account(&self, program: DriverKind) -> String {
+        if let Some(name) = &self.account_name {
+            return name.clone();
+        }
         match program.program() {
             Some(program) => program.to_owned(),
             None => format!("role {}", self.name),
         }
+    }
+
+    /// Returns what an attempt is expected to use before anything is known of the role: what is written, or the limit of one
+    /// attempt.
+    pub fn expected(&self) -> Budget {
+        Budget { cost_usd: self.expected_use.cost_usd.or(self.agent.max_cost_usd), ..self.expected_use }
     }
 
     /// Returns a role of which only the name is written: a built-in one, or a new one with `driver`.
@@ -191,6 +215,11 @@ impl Role {
             limits: ResourceLimits::default(),
             task_budget: Budget::default(),
             day_budget: Budget::default(),
+            approval: ApprovalRule::None,
+            account_name: None,
+            max_concurrent: None,
+            rate_limit: None,
+            expected_use: Budget::default(),
             agent: AgentOptions::default(),
         }
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     drivers::{DriverKind, Mode, PromptForm},
-    model::{network::Network, socket, suggest},
+    model::{approval::ApprovalRule, network::Network, socket, suggest},
 };
 
 /// Checks a word that is passed to an agent program, which must not take it for an option.
@@ -77,6 +77,24 @@ pub(super) fn escalation(text: &str) -> Result<EscalationRule, String> {
         "approve" => Ok(EscalationRule::Approve),
         "refuse" => Ok(EscalationRule::Refuse),
         _ => Err(format!("'{}' is neither \"approve\" nor \"refuse\"", suggest::printable(text))),
+    }
+}
+
+/// Reads when a person is asked about a task.
+pub(super) fn approval(text: &str) -> Result<ApprovalRule, String> {
+    let unknown = |_| format!("'{}' is none of \"none\", \"before\", \"after\"", suggest::printable(text));
+    text.parse().map_err(unknown)
+}
+
+/// Reads the name of an account.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    match text {
+        text if !text.is_empty() && text.len() <= 64 && text.chars().all(is_of_name) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "'{}' is no name of an account: write letters, digits, '-', '_', '.' and '@'",
+            suggest::printable(text)
+        )),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     drivers::{DriverKind, Mode, PromptForm},
-    model::{name, network::Network, size, template},
+    model::{approval::ApprovalRule, name, network::Network, pace::Pace, size, template},
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -117,6 +117,12 @@ pub(super) struct WrittenRole {
     pub max_output: Option<At<u64>>,
     pub max_task_cost_usd: Option<At<f64>>,
     pub max_task_tokens: Option<At<u32>>,
+    pub approval: Option<At<ApprovalRule>>,
+    pub account: Option<At<String>>,
+    pub max_concurrent: Option<At<u32>>,
+    pub rate_limit: Option<At<Pace>>,
+    pub expected_cost_usd: Option<At<f64>>,
+    pub expected_tokens: Option<At<u32>>,
     pub day: WrittenDay,
     pub mode: Option<At<Mode>>,
     pub args: Option<At<Vec<String>>>,
@@ -298,6 +304,12 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         max_output: table.size("max_output", 1),
         max_task_cost_usd: table.number("max_task_cost_usd", LEAST_COST),
         max_task_tokens: table.count("max_task_tokens", 1),
+        approval: table.one_of("approval", &["none", "before", "after"], values::approval),
+        account: table.checked("account", values::account),
+        max_concurrent: table.count("max_concurrent", 1),
+        rate_limit: table.checked("rate_limit", str::parse),
+        expected_cost_usd: table.number("expected_cost_usd", LEAST_COST),
+        expected_tokens: table.count("expected_tokens", 1),
         day: day(table),
         mode: table.one_of("mode", &["headless", "interactive"], values::mode),
         args: words(table.list("args", values::command_word)),

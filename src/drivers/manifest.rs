@@ -194,8 +194,8 @@ impl Manifest {
             Key::Auth => self.keys_billed().next().is_some(),
             Key::Mode => can.hooks,
             Key::OnDenial => can.denials,
-            Key::MaxTaskCostUsd | Key::MaxCostUsdPerDay => can.money,
-            Key::MaxTaskTokens | Key::MaxTokensPerDay => can.tokens,
+            Key::MaxTaskCostUsd | Key::MaxCostUsdPerDay | Key::ExpectedCostUsd => can.money,
+            Key::MaxTaskTokens | Key::MaxTokensPerDay | Key::ExpectedTokens => can.tokens,
             Key::AllowedTools | Key::PermissionMode | Key::MaxTurns | Key::MaxCostUsd => self.keys.contains(&key),
             Key::Model | Key::Instructions | Key::InstructionsFile | Key::Prompt | Key::PromptTemplate => {
                 self.program.is_some() || self.keys.contains(&key)

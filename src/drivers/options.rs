@@ -33,6 +33,10 @@ pub enum Key {
     MaxCostUsdPerDay,
     /// `max_tokens_per_day`
     MaxTokensPerDay,
+    /// `expected_cost_usd`
+    ExpectedCostUsd,
+    /// `expected_tokens`
+    ExpectedTokens,
     /// `model`
     Model,
     /// `instructions`
@@ -62,6 +66,8 @@ impl Key {
             Key::MaxTaskTokens => "max_task_tokens",
             Key::MaxCostUsdPerDay => "max_cost_usd_per_day",
             Key::MaxTokensPerDay => "max_tokens_per_day",
+            Key::ExpectedCostUsd => "expected_cost_usd",
+            Key::ExpectedTokens => "expected_tokens",
             Key::Model => "model",
             Key::Instructions => "instructions",
             Key::InstructionsFile => "instructions_file",

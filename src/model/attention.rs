@@ -30,7 +30,7 @@ words! {
         Configuration = "configuration",
         /// A task's program asks something.
         Question = "question",
-        /// A task waits for the approval of its delegation.
+        /// A task waits for the approval of its delegation, or of its result.
         Approval = "approval",
         /// An agent's program asks its user in its terminal.
         Needs = "needs",
@@ -40,6 +40,8 @@ words! {
         Messages = "messages",
         /// A task is held for another reason than a question.
         Held = "held",
+        /// Most of a day's budget is used.
+        Budget = "budget",
         /// Roles start nothing: `code` says why.
         Suspended = "suspended",
         /// A task has failed, and is kept.
@@ -128,7 +130,7 @@ impl Attention {
         };
         let kind = match asked.kind {
             QuestionKind::Question => AttentionKind::Question,
-            QuestionKind::Escalation => AttentionKind::Approval,
+            QuestionKind::Escalation | QuestionKind::Acceptance => AttentionKind::Approval,
         };
         let text = asked.question.trim_end();
         let what = format!("task {named} asks: {text}{options}");
@@ -185,6 +187,16 @@ impl Attention {
     /// Returns a held task that waits for no answer.
     pub fn of_held(task: &TaskId, reason: &str, short: &str, since: Option<Timestamp>) -> Attention {
         Attention::of_stopped(AttentionKind::Held, task, format!("task {task} is held: {short}"), reason, since)
+    }
+
+    /// Returns a task that has used what it may.
+    pub fn of_spent(task: &TaskId, reason: &str, short: &str, since: Option<Timestamp>) -> Attention {
+        let commands = [format!("orch approve {task} --budget +N"), format!("orch cancel {task}")];
+        Attention {
+            do_: format!("{}; or drop it: {}", commands[0], commands[1]),
+            commands: commands.into(),
+            ..Attention::of_held(task, reason, short, since)
+        }
     }
 
     /// Returns a task that is kept because it has failed.

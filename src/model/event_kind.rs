@@ -29,6 +29,8 @@ words! {
         TaskAsks = "task.asks",
         /// A person has answered a question.
         TaskAnswered = "task.answered",
+        /// A person has changed what a task was delegated with.
+        TaskEdited = "task.edited",
         /// The report of an attempt that holds the task no longer was rejected.
         TaskStale = "task.stale",
         /// A task waits for its subtasks, and frees its slot.
@@ -111,6 +113,10 @@ words! {
         RoleSpawn = "role.spawn",
         /// A request for one more agent cannot be fulfilled.
         RoleSpawnRefused = "role.spawn_refused",
+        /// Most of a budget is used.
+        BudgetWarning = "budget.warning",
+        /// A person has changed a budget.
+        BudgetChanged = "budget.changed",
         /// A report of usage cannot be true, and is not counted.
         UsageRefused = "usage.refused",
         /// Redis's clock was set back.

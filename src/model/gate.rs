@@ -33,6 +33,12 @@ words! {
         BudgetDay = "budget_day",
         /// The daily budget of all roles together is spent.
         BudgetTotal = "budget_total",
+        /// What is left of a daily budget is reserved by running attempts.
+        BudgetReserved = "budget_reserved",
+        /// As many attempts of the role's account run as `max_concurrent` allows.
+        AccountSlots = "account_slots",
+        /// The role's account starts no attempt now, because of `rate_limit`.
+        StartRate = "start_rate",
         /// The role was scaled to zero agents.
         ScaledToZero = "scaled_to_zero",
         /// Every slot of the role is taken.
@@ -67,6 +73,11 @@ words! {
 }
 
 impl GateCode {
+    /// Returns whether it is a limit that a role's account has by `max_concurrent` or `rate_limit`: to wait is what is meant.
+    pub fn is_of_account(self) -> bool {
+        matches!(self, GateCode::AccountSlots | GateCode::StartRate)
+    }
+
     /// Returns whether it keeps every task of the role from starting, not this one task alone.
     pub fn concerns_role(self) -> bool {
         !matches!(

@@ -6,8 +6,10 @@
 
 pub mod agent;
 pub mod agent_state;
+pub mod approval;
 pub mod attention;
 pub mod breaker;
+pub mod budget;
 pub mod build;
 pub mod carriage;
 pub mod cause;
@@ -30,6 +32,7 @@ pub mod lock;
 pub mod message;
 pub mod name;
 pub mod network;
+pub mod pace;
 pub mod pattern;
 pub mod plan;
 pub mod question;

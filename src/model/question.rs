@@ -23,6 +23,8 @@ words! {
         Question = "question",
         /// Whether a task may run although its role has rights that the role which delegated it lacks.
         Escalation = "escalation",
+        /// Whether the result of a task is accepted.
+        Acceptance = "acceptance",
     }
 }
 

@@ -50,6 +50,12 @@ words! {
         NotApproved = "not_approved",
         /// The receiver has ended.
         Ended = "ended",
+        /// An attempt of the task runs, so that it cannot be changed.
+        TaskRuns = "task_runs",
+        /// The task has ended; the detail is the task and its state.
+        TaskEnded = "task_ended",
+        /// The task has used what it would be allowed; the detail is the task and how much more it needs.
+        OverBudget = "over_budget",
         /// The agent has no task, so nothing would read the message.
         Idle = "idle",
         /// The receiver has too many unread messages.

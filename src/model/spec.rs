@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    approval::ApprovalRule,
     edge::Edge,
     id::{PlanId, TaskId},
     pattern::Pattern,
@@ -69,6 +70,15 @@ pub struct Spec {
     /// Whether its parent ends without waiting for it.
     #[serde(default)]
     pub detached: bool,
+    /// When a person is asked about it; `None`: never.
+    #[serde(default)]
+    pub approval: Option<ApprovalRule>,
+    /// What all its attempts together may use, in US dollars; `None`: what its role allows.
+    #[serde(default)]
+    pub max_cost_usd: Option<f64>,
+    /// The same in tokens.
+    #[serde(default)]
+    pub max_tokens: Option<u64>,
     /// The tools that a person has allowed this task, besides those of its role (`orch approve --allow`).
     #[serde(default)]
     pub allowed_tools: Vec<String>,
@@ -96,6 +106,9 @@ impl Default for Spec {
             lost_max: 0,
             delays_ms: Delays::default(),
             detached: false,
+            approval: None,
+            max_cost_usd: None,
+            max_tokens: None,
             allowed_tools: Vec::new(),
         }
     }

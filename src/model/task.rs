@@ -60,6 +60,10 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Blocked, Cancelled),
         (Blocked, Skipped),
         (Ready, Running),
+        // It has used what it may.
+        (Ready, Held),
+        // A person lets it come after another one.
+        (Ready, Blocked),
         (Ready, Failed),
         (Ready, Cancelled),
         (Delayed, Ready),
@@ -68,6 +72,8 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Held, Ready),
         // A person approves a delegation that was held before it could wait for its dependencies.
         (Held, Blocked),
+        // A person accepts its result.
+        (Held, Succeeded),
         (Held, Failed),
         (Held, Cancelled),
         // It has yet to be approved, and is not needed.

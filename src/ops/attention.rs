@@ -13,6 +13,7 @@ use crate::{
     model::{
         attention::{Attention, AttentionKind},
         duration::human,
+        end_code::EndCode,
         gate::GateCode,
         id::TaskId,
         message::Message,
@@ -23,6 +24,7 @@ use crate::{
         time::Timestamp,
         wait::{Needs, Wait},
     },
+    ops::types::BudgetRow,
     store::{guard::Tampering, observe::Snapshot, passes::Passes, unread::Unheard},
 };
 
@@ -50,6 +52,8 @@ pub(super) struct Look {
     pub unheard: Vec<Unheard>,
     /// What was used today.
     pub usage_today: Usage,
+    /// The budgets of the day that are limited.
+    pub budgets: Vec<BudgetRow>,
     /// The newest dead letters, each with the time since when.
     pub failed: Vec<(Task, Timestamp)>,
     /// Memory available on this machine, in bytes.
@@ -158,6 +162,11 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     stuck_roles(config, look, &gates, &mut out);
     dead_letters(look, &mut out);
     out.extend(look.schedules.iter().filter_map(failing_schedule));
+    // One that keeps tasks from starting is said already.
+    let is_said = |what: &str| out.iter().any(|one| one.what.contains(what));
+    let near: Vec<String> =
+        look.budgets.iter().filter_map(BudgetRow::nearly_used).filter(|what| !is_said(what)).collect();
+    out.extend(near.into_iter().map(|what| Attention::by(AttentionKind::Budget, what, "orch budget")));
     gates.add(&[GateCode::Paused, GateCode::RolePaused], &mut out);
     if look.snapshot.requests.drain {
         out.push(Attention::by(AttentionKind::Paused, "orch is draining: nothing new is accepted", "orch resume"));
@@ -265,7 +274,8 @@ fn waiting_agents(look: &Look, out: &mut Vec<Attention>) {
 fn held(look: &Look, out: &mut Vec<Attention>) {
     for (task, since) in look.held.iter().filter(|(task, _)| !asks(look, Some(&task.id))) {
         let reason = task.reason.as_deref().unwrap_or("it waits for a person");
-        out.push(Attention::of_held(&task.id, reason, &one_line(reason, REASON), Some(*since)));
+        let of = if task.code == Some(EndCode::OverBudget) { Attention::of_spent } else { Attention::of_held };
+        out.push(of(&task.id, reason, &one_line(reason, REASON), Some(*since)));
     }
     rest(look, TaskState::Held, look.held.len(), AttentionKind::Held, out);
 }
@@ -389,6 +399,7 @@ const SUSPENSIONS: &[GateCode] = &[
     GateCode::RateLimited,
     GateCode::BudgetDay,
     GateCode::BudgetTotal,
+    GateCode::BudgetReserved,
     GateCode::ProgramMissing,
     GateCode::LoginNeeded,
 ];

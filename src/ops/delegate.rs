@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
     launchers::preflight,
     model::{
+        approval::ApprovalRule,
         id::TaskId,
         secret::Redactor,
         task::{Priority, Spec, TaskState},
@@ -81,7 +82,12 @@ impl Ops {
         self.refuse_english(&asked)?;
         let cwd = asked.cwd.as_deref().map(folder).transpose()?;
         let (writes, reads) = (self.patterns("writes", &asked.writes)?, self.patterns("reads", &asked.reads)?);
-        let escalation = self.escalation(role, &asked, cwd.as_deref()).await?;
+        let (max_cost_usd, max_tokens) = self.caps_of_task(role, &asked)?;
+        let approval = self.approval_of(role, &asked);
+        let escalation = match self.escalation(role, &asked, cwd.as_deref()).await? {
+            None if approval == Some(ApprovalRule::Before) => Some(self.approval_before(role, &asked).await?),
+            escalation => escalation,
+        };
         let (mut named, mut after) = (HashSet::new(), Vec::new());
         for word in &asked.after {
             let id = self.find_task(word).await?;
@@ -113,6 +119,9 @@ impl Ops {
                 lost_max: role.retry.lost,
                 delays_ms: role.retry.delays(),
                 detached: asked.detached,
+                approval,
+                max_cost_usd,
+                max_tokens,
                 allowed_tools: Vec::new(),
                 // The master reads how what it has delegated ended.
                 notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
@@ -170,7 +179,7 @@ impl Ops {
 }
 
 /// Returns the request without secrets.
-fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
+pub(super) fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
     Delegate {
         text: redactor.text(asked.text),
         context: asked.context.map(|context| redactor.data(context)),
@@ -198,7 +207,7 @@ pub(super) fn takes_tasks(config: &Config, role: &Role) -> Result<()> {
 }
 
 /// Checks everything about a request that needs no other data.
-fn check(asked: &Delegate) -> Result<()> {
+pub(super) fn check(asked: &Delegate) -> Result<()> {
     if asked.text.trim().is_empty() {
         return Err(
             Error::usage("the task has no text").hint("write what is to be done: orch delegate 'run the tests'")
@@ -309,63 +318,4 @@ fn fingerprint(role: &str, asked: &Delegate) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::error::Kind;
-
-    fn asked(text: &str) -> Delegate {
-        Delegate { text: text.into(), ..Delegate::default() }
-    }
-
-    #[test]
-    fn a_request_is_refused_with_what_is_wrong() {
-        assert!(check(&asked("do it")).is_ok());
-        assert!(check(&asked(&"x".repeat(TEXT_LIMIT))).is_ok());
-        let with = |change: fn(&mut Delegate)| {
-            let mut asked = asked("do it");
-            change(&mut asked);
-            asked
-        };
-        for (bad, said) in [
-            (asked(" \n"), "no text"),
-            (asked(&"x".repeat(TEXT_LIMIT + 1)), "1048577 bytes"),
-            (asked("ab\0c"), "NUL character, at byte 2"),
-            (with(|a| a.context = Some(json!({"a": ["b\0"]}))), "context holds a NUL"),
-            (with(|a| a.artifacts = vec!["x".into(); 1_001]), "1001 artifacts"),
-            (with(|a| a.artifacts = vec![String::new()]), "path is empty"),
-            (with(|a| drop(a.labels.insert("k".into(), "x".repeat(5_000)))), "label k is 5000"),
-            (with(|a| a.key = Some("auto:x".into())), "auto:"),
-            (with(|a| a.timeout = Some(Duration::ZERO)), "limit of 0"),
-            (with(|a| a.deadline = Some(Duration::ZERO)), "deadline of 0"),
-        ] {
-            let error = check(&bad).unwrap_err();
-            assert_eq!(error.kind, Kind::Usage);
-            assert!(error.message.contains(said) && error.hint.is_some(), "{error}: {said}");
-        }
-    }
-
-    #[test]
-    fn a_working_folder_is_absolute_and_there() {
-        assert_eq!(folder(Path::new("/")), Ok("/".into()));
-        for (path, said) in [("x", "absolute"), ("/nonexistent/x", "No such file"), ("/dev/null", "not a folder")] {
-            assert!(folder(Path::new(path)).unwrap_err().message.contains(said), "{path}");
-        }
-    }
-
-    #[test]
-    fn the_fingerprint_covers_exactly_what_makes_two_calls_the_same() {
-        let one = fingerprint("a", &asked("bc"));
-        assert_eq!(one, fingerprint("a", &Delegate { priority: Some(Priority::High), ..asked("bc") }));
-        for other in [
-            fingerprint("ab", &asked("c")),
-            fingerprint("a", &asked("bd")),
-            fingerprint("a", &Delegate { context: Some(json!(1)), ..asked("bc") }),
-            fingerprint("a", &Delegate { cwd: Some("/".into()), ..asked("bc") }),
-            fingerprint("a", &Delegate { after: vec![TaskId::random().to_string()], ..asked("bc") }),
-        ] {
-            assert_ne!(one, other);
-        }
-    }
-}
+mod tests;

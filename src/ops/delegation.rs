@@ -7,7 +7,7 @@ use rmcp::schemars::{self, JsonSchema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use crate::model::{duration, task::Priority};
+use crate::model::{approval::ApprovalRule, budget, duration, task::Priority};
 
 /// `orch delegate`, `delegate_task`, a line of `--each`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -55,6 +55,19 @@ pub struct Delegate {
     #[arg(long, value_name = "N", value_parser = number::<u32>, allow_negative_numbers = true, help = "The number of retries after a failure [default: the role's]")]
     #[serde(default)]
     pub retries: Option<u32>,
+    /// before: a person approves it before it runs; after: a person accepts its result before it counts; none. Default: the role's.
+    #[arg(long, value_name = "WHEN", value_parser = approval(), help = "Ask a person before it runs, or after it has succeeded [default: the role's]")]
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("enum" = ["none", "before", "after"]))]
+    pub approval: Option<ApprovalRule>,
+    /// What all its attempts together may use, in US dollars: beyond it the task is held for a person. Default: the role's.
+    #[arg(long = "max-cost", value_name = "USD", value_parser = budget::usd, allow_negative_numbers = true, help = "The most that all its attempts may cost, in US dollars; beyond it the task is held [default: the role's]")]
+    #[serde(default)]
+    pub max_cost_usd: Option<f64>,
+    /// The same in tokens.
+    #[arg(long, value_name = "N", value_parser = budget::tokens, allow_negative_numbers = true, help = "The most tokens that all its attempts may use; beyond it the task is held [default: the role's]")]
+    #[serde(default)]
+    pub max_tokens: Option<u64>,
     /// Structured data for the agent.
     #[arg(long, value_name = "JSON|@FILE", value_parser = context, help = "Data for the agent: JSON, or @FILE to read it from a file")]
     #[serde(default)]
@@ -111,6 +124,9 @@ impl Delegate {
             timeout: self.timeout.or(all.timeout),
             deadline: self.deadline.or(all.deadline),
             retries: self.retries.or(all.retries),
+            approval: self.approval.or(all.approval),
+            max_cost_usd: self.max_cost_usd.or(all.max_cost_usd),
+            max_tokens: self.max_tokens.or(all.max_tokens),
             context: self.context.or_else(|| all.context.clone()),
             labels: if self.labels.is_empty() { all.labels.clone() } else { self.labels },
             artifacts: if self.artifacts.is_empty() { all.artifacts.clone() } else { self.artifacts },
@@ -157,7 +173,13 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn priority() -> impl clap::builder::TypedValueParser<Value = Priority> {
+fn approval() -> impl clap::builder::TypedValueParser<Value = ApprovalRule> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(ApprovalRule::ALL.iter().map(|rule| rule.as_str())).try_map(|word| word.parse())
+}
+
+/// low, normal or high.
+pub fn priority() -> impl clap::builder::TypedValueParser<Value = Priority> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
     PossibleValuesParser::new(Priority::ALL.iter().map(|p| p.as_str())).try_map(|word| word.parse())
 }

@@ -133,7 +133,7 @@ impl Ops {
     }
 
     /// The caller's task and the tasks above it, the nearest first.
-    async fn tasks_above(&self, known: Option<Task>) -> Result<Vec<Task>> {
+    pub(super) async fn tasks_above(&self, known: Option<Task>) -> Result<Vec<Task>> {
         let mut next = match known {
             Some(task) => Some(task),
             None => match self.caller.attempt() {
@@ -162,6 +162,11 @@ impl Ops {
     fn rights_of(&self, role: &Role) -> Rights {
         let rights = Rights::of(role, self.program_of(role));
         Rights { folder: canonical(&rights.folder), ..rights }
+    }
+
+    /// What the agents of a role may do, one phrase each.
+    pub(super) fn rights_in_words(&self, role: &Role) -> Vec<String> {
+        self.rights_of(role).beyond(&Rights::none()).iter().map(ToString::to_string).collect()
     }
 
     fn rights_of_name(&self, name: &str) -> Rights {
@@ -206,25 +211,55 @@ fn why(to: &str, role: &str, beyond: &[Right]) -> String {
 }
 
 /// A delegation as a person is asked about it.
-struct Asks<'a> {
+pub(super) struct Asks<'a> {
     /// The asker, in words.
-    who: String,
+    pub who: String,
     /// Its role.
-    role: &'a str,
-    to: &'a Role,
-    folder: &'a Path,
+    pub role: &'a str,
+    /// The role that is to do it.
+    pub to: &'a Role,
+    /// Where.
+    pub folder: &'a Path,
     /// The asker's task, and those above it.
-    above: &'a [Task],
+    pub above: &'a [Task],
 }
 
 impl Asks<'_> {
-    /// The facts come first: what follows is an agent's text, each line marked, and might imitate them.
+    /// What a person is asked about a task that needs approval whoever delegates it.
+    pub(super) fn approval(&self, asked: &Delegate, rights: &[String], cost: &str) -> Escalation {
+        let to = &self.to.name;
+        let first = vec![
+            format!("May role {to} do this task? It needs approval (approval = \"before\")."),
+            format!("asked by: {}", self.who),
+            format!("it may:   {}", rights.join(", ")),
+            format!("cost:     {cost}"),
+        ];
+        Escalation {
+            question: self.lines(first, asked),
+            reason: "a person has to approve it before it runs".to_owned(),
+            rights: vec![format!("work for role {to}")],
+        }
+    }
+
     fn escalation(&self, asked: &Delegate, beyond: &[Right]) -> Escalation {
         let (to, role) = (&self.to.name, self.role);
-        let mut lines = vec![
+        let first = vec![
             format!("May role {to} do this task? It needs approval: {}.", why(to, role, beyond)),
             format!("asked by: {} (role {role})", self.who),
         ];
+        Escalation {
+            question: self.lines(first, asked),
+            reason: format!("a person has to approve it: {}", why(to, role, beyond)),
+            rights: match beyond {
+                [] => vec![format!("work for role {role}")],
+                rights => rights.iter().map(ToString::to_string).collect(),
+            },
+        }
+    }
+
+    /// The facts come first: what follows is an agent's text, each line marked, and might imitate them.
+    fn lines(&self, mut lines: Vec<String>, asked: &Delegate) -> String {
+        let to = &self.to.name;
         lines.extend(
             self.above.iter().map(|task| {
                 format!("within:   {} (role {}): {}", task.id, task.role, one_line(&task.description, ABOVE))
@@ -237,14 +272,7 @@ impl Asks<'_> {
             lines.push("context:".to_owned());
             lines.extend(marked(&context.to_string(), SHOWN_CONTEXT));
         }
-        Escalation {
-            question: lines.join("\n"),
-            reason: format!("a person has to approve it: {}", why(to, role, beyond)),
-            rights: match beyond {
-                [] => vec![format!("work for role {role}")],
-                rights => rights.iter().map(ToString::to_string).collect(),
-            },
-        }
+        lines.join("\n")
     }
 }
 

@@ -12,9 +12,11 @@
 mod account;
 mod agents;
 mod allow;
+mod approval;
 mod ask;
 mod attach;
 mod attention;
+mod budgets;
 mod caller;
 mod candidates;
 mod change;
@@ -23,6 +25,7 @@ mod default_role;
 pub mod delegate;
 pub mod delegation;
 mod doctor;
+mod edit;
 mod escalation;
 mod events;
 mod find;
@@ -84,6 +87,7 @@ use crate::{
 pub use ask::Announcer;
 pub use caller::{Caller, Person};
 pub use candidates::{Candidate, Completing};
+pub use edit::Edits;
 pub use find::Wanted;
 pub use hook::Handed;
 pub use identity::Identity;

@@ -131,6 +131,7 @@ impl Ops {
             tasks: TaskState::ALL.iter().map(|state| (state.as_str().into(), look.count(*state))).collect(),
             usage_today: look.usage_today,
             schedules: super::schedules::infos(&self.config, &look.schedules, look.snapshot.now),
+            budgets: look.budgets,
             agents,
             scaled: requests.scale.clone(),
             attention: needs,
@@ -219,6 +220,7 @@ impl Ops {
         let (asking, all_asking) = store.asking(LISTED).await?;
         let unread = self.unread_of_console().await?;
         let usage_today = self.used_today().await?;
+        let budgets = self.budgets_of_day().await?;
         let failed = store.tasks_since(TaskState::Failed, Order::Newest, LISTED_FAILED).await?;
         let unheard = store.unheard(snapshot.now).await?;
         let look = Look {
@@ -230,6 +232,7 @@ impl Ops {
             all_asking,
             unread,
             usage_today,
+            budgets,
             failed,
             free_memory: os::available_memory(),
             free_disk: os::free_space(self.home.path()),

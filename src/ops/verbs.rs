@@ -10,16 +10,18 @@ use serde_json::Value;
 use std::{path::Path, time::Duration};
 
 use super::{
-    Answer, Answered, Ask, Asked, Attention, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed,
-    Identity, Inbox, Listed, LockRequest, Locked, Locks, LogFound, LogLine, LogQuery, Ops, PlanChanged, PlanChecked,
-    PlanSource, PlanSubmitted, Project, Prune, Pruned, ScheduleInfo, ScheduleRequested, ScheduleWhy, Sent, Shown,
-    Status, Steps, Stopped, Target, TaskFilter, Unlocked, Wait, WaitStep, Wanted, Why, owner, socket::Connection,
+    Answer, Answered, Ask, Asked, Attention, BudgetChanged, Budgets, Caller, Candidate, Changed, Completing, Costs,
+    CostsBy, Delegate, Edited, Edits, Handed, Identity, Inbox, Listed, LockRequest, Locked, Locks, LogFound, LogLine,
+    LogQuery, Ops, PlanChanged, PlanChecked, PlanSource, PlanSubmitted, Project, Prune, Pruned, ScheduleInfo,
+    ScheduleRequested, ScheduleWhy, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Unlocked, Wait, WaitStep,
+    Wanted, Why, owner, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
     error::{Error, Result},
     model::{
         agent::Agent,
+        budget::{Change, Scope},
         event::Event,
         id::{PlanId, TaskId},
         plan::{PlanDetail, PlanSummary},
@@ -125,6 +127,8 @@ verbs! {
         cancel = Cancel(ids: Vec<TaskId>) -> Vec<Changed>: |ops| ops.cancel(&ids);
         /// Retries failed, cancelled and held tasks, and starts delayed ones at once.
         retry = Retry(ids: Vec<TaskId>) -> Vec<Changed>: |ops| ops.retry(&ids);
+        /// Changes a task of which no attempt runs.
+        edit = Edit(id: TaskId, edits: Edits) -> Edited: |ops| ops.edit(&id, edits);
         /// Allows a task tools that its program was refused, and retries it.
         allow = Allow(id: TaskId, tools: Vec<String>) -> Changed: |ops| ops.allow(&id, &tools);
         /// Asks a person about the caller's own task.
@@ -185,6 +189,10 @@ verbs! {
         resume_schedule = ResumeSchedule(name: String) -> bool: |ops| ops.resume_schedule(&name);
         /// What was used, by role, agent, day or task.
         costs = Costs(by: CostsBy, since: Option<Duration>) -> Costs: |ops| ops.costs(by, since);
+        /// What may be used, was used and is reserved.
+        budgets = Budgets() -> Budgets: |ops| ops.budgets();
+        /// Sets what may be used in a day, or by a task.
+        set_budget = SetBudget(scope: Scope, usd: Option<Change<f64>>, tokens: Option<Change<u64>>, is_default: bool) -> BudgetChanged: |ops| ops.set_budget(scope, usd, tokens, is_default);
         /// The living agents.
         agents = Agents() -> Vec<Agent>: |ops| ops.agents();
         /// Asks for one more agent of a role.

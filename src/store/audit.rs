@@ -98,6 +98,8 @@ impl Store {
             let (_, image) = self.look(&[], some, &who.roles).await?;
             some.iter().for_each(|id| agent::judge(&image, id, &mut found));
         }
+        found.extend(self.misreserved().await?);
+        found.extend(self.miscounted_days().await?);
         Ok(found)
     }
 

@@ -291,6 +291,18 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         }
         Refusal::Ended => Error::failed(format!("{detail} has ended: it reads no messages any more"))
             .hint("delegate a new task with: orch delegate"),
+        Refusal::TaskRuns => Error::conflict(format!("task {detail} runs: its program has begun with what it was given"))
+            .hint(format!("tell it: orch send {detail} TEXT; or end it first: orch cancel {detail}")),
+        Refusal::TaskEnded => {
+            let (id, state) = detail.split_once(' ').unwrap_or((detail, "ended"));
+            Error::conflict(format!("task {id} is {state}: it runs no further attempt"))
+                .hint(format!("run it again first: orch retry {id}"))
+        }
+        Refusal::OverBudget => {
+            let (id, missing) = detail.split_once(' ').unwrap_or((detail, "more"));
+            Error::conflict(format!("task {id} has used more than that: at least {missing} more are needed"))
+                .hint(format!("orch approve {id} --budget +N, in US dollars; orch budget says what it has used"))
+        }
         Refusal::Idle => Error::failed(format!(
             "agent {detail} has no task at this moment, and so nobody who would read it"
         ))

@@ -47,7 +47,12 @@
 //! | `breaker:<role>` | hash | agents of this role fail right after they start: how often in a row, and until when none is started |
 //! | `requests` | hash | requests: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
-//! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them, money in millionths of a dollar; `login:<role>`: why the role waits for a login |
+//! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them, money in millionths of a dollar; `set_usd:<role>`, `set_tokens:<role>`: a person's, which comes before; `expected_usd:<role>`, `learned_usd:<role>` and the same in tokens: what the next attempt is expected to use; `slots:<role>`: `max_concurrent` of its account and the roles of that; `pace:<role>`: how many attempts of its account may start in how many milliseconds; `login:<role>`: why the role waits for a login |
+//! | `reserved` | hash | what running attempts have reserved: `all:`, `role:<role>:`, `plan:<plan>:` and `micro_usd`, `tokens`; each task's own is its `reserves` |
+//! | `costs:<role>` | list | what the last 50 attempts of that role have used: millionths of a dollar, and tokens |
+//! | `short_of_room` | set | roles whose agents were refused a task for want of a budget or of a slot of their account, until there may be room |
+//! | `pace:<account>` | string | when the starts that `rate_limit` allows would be used up evenly, in microseconds |
+//! | `warned:<day>` | set | whose budget of that day a person was warned of |
 //! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd`; `counts_resumes_once` unless an earlier release began it (90 days) |
 //! | `metered:<agent>` | hash | what of its conversations is counted there that belong to no task: `<conversation>:` and the same three (90 days) |
 //! | `rate:<account>` | hash | that account is rate limited: `until` when, the `reason`, and how many `times` in a row (for a while after its end) |

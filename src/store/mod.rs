@@ -9,6 +9,7 @@
 pub mod agents;
 pub mod attempts;
 pub mod audit;
+pub mod budgets;
 mod call;
 pub mod checkpoint;
 mod clock;
@@ -18,6 +19,7 @@ mod connect;
 pub mod decode;
 pub mod disturb;
 pub mod durations;
+pub mod edit;
 pub mod epoch;
 pub mod error;
 mod format;

@@ -97,7 +97,7 @@ impl Reader {
 /// Something that newly needs a person.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, Deserialize)]
 pub struct Notice {
-    /// `question`, `held` (a task is) or `needs` (an agent's program asks its user for something).
+    /// `question`, `held` (a task or plan is), `budget` (most of it is used) or `needs` (an agent's program asks its user).
     pub what: String,
     /// The task; that of an agent, if it has one.
     pub task: Option<TaskId>,

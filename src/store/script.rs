@@ -86,11 +86,13 @@ scripts! {
     STAGE_PLAN = "plan/stage",
     SUBMIT_PLAN = "plan/submit",
     LOOK = "record/look",
+    RESERVED = "record/reserved",
     CLOSE_BREAKER = "role/close_breaker",
     LIFT_RATE_LIMIT = "role/lift_rate_limit",
     REFUSE_SPAWN = "role/refuse_spawn",
     REQUEST_SPAWN = "role/request_spawn",
     SET_BUDGETS = "role/set_budgets",
+    SET_CAP_OF_DAY = "role/set_cap",
     SET_CAPACITY = "role/set_capacity",
     SET_SHORTAGE = "role/set_shortage",
     SUSPENDED = "role/suspended",
@@ -111,6 +113,7 @@ scripts! {
     CANCEL = "task/cancel",
     CLAIM = "task/claim",
     DELEGATE = "task/delegate",
+    EDIT = "task/edit",
     END_LATE = "task/end_late",
     EXPIRE = "task/expire",
     FINISH = "task/finish",
@@ -120,6 +123,7 @@ scripts! {
     RELEASE_DUE = "task/release_due",
     REPORT_PROGRESS = "task/report_progress",
     RETRY = "task/retry",
+    SET_CAP_OF_TASK = "task/set_cap",
 }
 
 /// What a script is sent as.

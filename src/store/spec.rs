@@ -159,6 +159,7 @@ impl<'de> Deserializer<'de> for Stored<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::approval::ApprovalRule;
     use crate::model::{
         edge::{Edge, OnFailure, When},
         id::PlanId,
@@ -188,6 +189,9 @@ mod tests {
             retries: u32::MAX,
             lost_max: 0,
             delays_ms: RetryPolicy::default().delays(),
+            approval: Some(ApprovalRule::After),
+            max_cost_usd: Some(1.5),
+            max_tokens: Some(7),
             allowed_tools: vec!["Bash(a b)".into()],
         }
     }

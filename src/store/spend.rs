@@ -8,7 +8,7 @@ use super::{
     Result, Store, script,
     values::{parse, usage_to_json},
 };
-use crate::model::{gate::GateCode, id::TaskId, task::Usage, time::Timestamp};
+use crate::model::{gate::GateCode, id::TaskId, pace::Pace, task::Usage, time::Timestamp};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
@@ -34,6 +34,12 @@ pub struct Budget {
     pub day: Allowance,
     /// For one task, all its attempts together.
     pub task: Allowance,
+    /// What the first attempt is expected to use, before anything is known of the role.
+    pub expected: Allowance,
+    /// How many attempts of its account may run at once, and the roles of that account.
+    pub slots: Option<(u32, Vec<String>)>,
+    /// How many attempts of its account may start in a time.
+    pub pace: Option<Pace>,
     /// Why nothing of it can be started at all, if that is so.
     pub unavailable: Option<String>,
 }
@@ -49,6 +55,17 @@ pub struct Suspended {
     pub reason: String,
     /// Whose rate limit it is; `None`: what may be used in a day is used, or it can't be started.
     pub account: Option<String>,
+}
+
+/// What keeps roles from starting any attempt, or more than some.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suspensions {
+    /// Those that start nothing.
+    pub held: BTreeMap<String, Suspended>,
+    /// How many attempts of each other role may start now, where that is limited.
+    pub rooms: BTreeMap<String, u64>,
+    /// How many notices wait.
+    pub notices: u64,
 }
 
 /// What was used by one role, agent, or all, on one day.
@@ -82,9 +99,16 @@ impl Store {
     pub async fn set_budget(&self, budget: &Budget) -> Result<()> {
         let text = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
         let (day, task) = (budget.day, budget.task);
-        let args = [text(day.micro_usd), text(day.tokens), text(task.micro_usd), text(task.tokens)];
+        let amounts = [day, task, budget.expected].map(|allowed| [text(allowed.micro_usd), text(allowed.tokens)]);
+        let [day, task, expected] = &amounts;
         let unavailable = budget.unavailable.as_deref().unwrap_or_default();
-        let args = [budget.role.as_str(), &budget.account, &args[0], &args[1], &args[2], &args[3], unavailable];
+        let (role, account) = (budget.role.as_str(), budget.account.as_str());
+        let slots =
+            budget.slots.as_ref().map(|(most, roles)| format!("{most} {}", roles.join(" "))).unwrap_or_default();
+        let pace = budget.pace.map(|pace| format!("{} {}", pace.starts, pace.per.as_millis())).unwrap_or_default();
+        let [day_usd, day_tokens, task_usd, task_tokens] = [&day[0], &day[1], &task[0], &task[1]];
+        let [usd, tokens] = [&expected[0], &expected[1]];
+        let args = [role, account, day_usd, day_tokens, task_usd, task_tokens, unavailable, usd, tokens, &slots, &pace];
         self.call(&script::SET_BUDGETS, args).await.map(drop)
     }
 
@@ -93,18 +117,32 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn suspended(&self, roles: &[String]) -> Result<(BTreeMap<String, Suspended>, u64)> {
+        let Suspensions { held, notices, .. } = self.suspensions(roles).await?;
+        Ok((held, notices))
+    }
+
+    /// Returns which of these roles are suspended or may start only some attempts, and how many notices wait
+    /// (`lua/role/suspended.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn suspensions(&self, roles: &[String]) -> Result<Suspensions> {
         let answer: Vec<Value> = self.read(self.call(&script::SUSPENDED, roles.to_vec()).await?)?;
         let notices = self.read(answer.first().cloned().unwrap_or(Value::Int(0)))?;
-        let mut held = BTreeMap::new();
+        let (mut held, mut rooms) = (BTreeMap::new(), BTreeMap::new());
         for entry in answer.get(1..).unwrap_or_default().chunks_exact(5) {
             let (role, until): (String, u64) = (self.read(entry[0].clone())?, self.read(entry[1].clone())?);
             let (reason, account): (String, String) = (self.read(entry[2].clone())?, self.read(entry[3].clone())?);
             let account = Some(account).filter(|account| !account.is_empty());
             let until = Some(Timestamp(until)).filter(|until| until.0 > 0);
             let code: String = self.read(entry[4].clone())?;
+            if code.is_empty() {
+                rooms.insert(role, self.read(entry[1].clone())?);
+                continue;
+            }
             held.insert(role, Suspended { code: parse(&code, "code")?, until, reason, account });
         }
-        Ok((held, notices))
+        Ok(Suspensions { held, rooms, notices })
     }
 
     /// Lifts the rate limit of a role's account, whose delayed tasks are ready then (`lua/role/lift_rate_limit.lua`). Whether there was

@@ -9,7 +9,7 @@ use super::{Supervisor, background::on_a_thread, environment};
 use crate::{
     config::{Budget as Configured, Config, Role},
     launchers::preflight,
-    model::task::Usage,
+    model::{pace::Pace, task::Usage},
     store::{
         StoreError,
         observe::{Requests, Snapshot},
@@ -95,11 +95,23 @@ fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
         micro_usd: budget.cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
         tokens: budget.tokens,
     };
+    let account_of = |role: &Role| role.account(preflight::resolve(role.driver, order, path));
+    // What one role of an account says counts for all of them; of several, the least.
+    let together = |account: &str| {
+        let roles: Vec<&Role> = config.roles.values().filter(|role| account_of(role) == account).collect();
+        let names = roles.iter().map(|role| role.name.clone()).collect();
+        let most = roles.iter().filter_map(|role| role.max_concurrent).min();
+        let pace = roles.iter().filter_map(|role| role.rate_limit).max_by_key(Pace::interval);
+        (most.map(|most| (most, names)), pace)
+    };
     let of_role = |role: &Role| Budget {
         role: role.name.clone(),
-        account: role.account(preflight::resolve(role.driver, order, path)),
+        slots: together(&account_of(role)).0,
+        pace: together(&account_of(role)).1,
+        account: account_of(role),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),
+        expected: allowance(&role.expected()),
         unavailable: preflight::check(role, order, path).err().map(|unavailable| unavailable.to_string()),
     };
     let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };

@@ -108,6 +108,9 @@ fn attention(notice: &Notice) -> Attention {
             Attention::of_question(task, notice.asked_by.as_deref(), &question)
         }
         (None, Some(task), None) => Attention::of_held(task, &notice.text, &notice.text, since),
+        (None, None, _) if notice.what == "budget" => {
+            Attention::by(AttentionKind::Budget, notice.text.as_str(), "orch budget")
+        }
         (None, None, _) => Attention::by(AttentionKind::Needs, notice.text.as_str(), "orch status"),
     }
 }

@@ -55,6 +55,14 @@ pub fn questions(asked: &[Attention], view: &View) -> String {
     }
 }
 
+/// What waits for approval, each with what to type.
+pub fn approvals(asked: &[Attention], view: &View) -> String {
+    match asked.is_empty() {
+        true => "nothing waits for approval\n".to_owned(),
+        false => questions(asked, view),
+    }
+}
+
 /// One thing that people are asked, whole, with its choices and a line for each command that answers it.
 pub fn question(asked: &Attention, view: &View) -> String {
     let is_old = |at: &Timestamp| view.now.since(*at) >= JUST_NOW;

@@ -10,6 +10,7 @@
 //! unchanged.
 
 pub mod agent;
+pub mod budgets;
 pub mod costs;
 pub mod doctor;
 pub mod error;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Style, View, agent, costs, schedule,
+    Style, View, agent, budgets, costs, schedule,
     table::{Cell, Column, Table},
     text::{flow, millis, safe},
 };
@@ -92,9 +92,12 @@ fn header(status: &Status, view: &View) -> String {
     let first = flow(&safe(&status.namespace), &pieces, view.width, view.colour);
     match known(status) {
         true => {
-            let today = match status.usage_today.is_nothing() {
+            let used = (!status.usage_today.is_nothing()).then(|| costs::used(&status.usage_today));
+            let day = status.budgets.iter().find(|budget| budget.scope == "day").map(budgets::limit);
+            let pieces: Vec<_> = used.into_iter().chain(day).map(|piece| (piece, Style::Plain)).collect();
+            let today = match pieces.is_empty() {
                 true => String::new(),
-                false => flow("today", &[(costs::used(&status.usage_today), Style::Plain)], view.width, view.colour),
+                false => flow("today", &pieces, view.width, view.colour),
             };
             first
                 + &flow("tasks", &counts(status), view.width, view.colour)

@@ -8,7 +8,7 @@ use std::{
 
 use orch::{
     admission::{self, Candidate, Gate, Needy, Shortage},
-    model::{event::EventKind, id::TaskId, task::Usage},
+    model::{event::EventKind, id::TaskId, pace::Pace, task::Usage},
     store::{
         requests::Request,
         spend::{Allowance, Budget},
@@ -54,6 +54,13 @@ struct Way {
     /// The account has reached a rate limit; with `true`, it still holds.
     rate_limit: Option<bool>,
     unavailable: bool,
+    /// What its next attempt is expected to use, and what others have reserved, in tenths of a cent.
+    expected: Option<u64>,
+    reserved: (u64, u64),
+    /// How many attempts of its account may run; with `true`, another role has it too, and runs one.
+    slots: Option<(u32, bool)>,
+    /// How many may start in an hour, and how many have started.
+    pace: Option<(u32, u32)>,
     /// Its ready tasks in their order: whether each is a subtask.
     ready: Vec<bool>,
 }
@@ -77,32 +84,46 @@ fn ways() -> impl Strategy<Value = Way> {
             0usize..3,
         ),
     );
-    (requests, limits, prop::collection::vec(any::<bool>(), 0..4)).prop_map(|(requests, limits, ready)| {
-        let (stop, pause, pause_role, pause_other, drain) = requests;
-        let (recovery, max, running, used, role_day, total_day, rate_limit, (breaker, unavailable), shares) = limits;
-        let (min, shortage, shortage_holds, idle) = shares;
-        Way {
-            stop,
-            pause,
-            pause_role,
-            pause_other,
-            drain,
-            breaker,
-            recovery,
-            max,
-            min,
-            shortage,
-            shortage_holds,
-            idle,
-            running,
-            used,
-            role_day,
-            total_day,
-            rate_limit,
-            unavailable,
-            ready,
-        }
-    })
+    let rooms = (
+        prop::option::weighted(0.4, 1u64..30),
+        (0u64..30, 0u64..30),
+        prop::option::weighted(0.3, (1u32..5, any::<bool>())),
+        prop::option::weighted(0.3, (1u32..4, 0u32..4)),
+    );
+    (requests, limits, rooms, prop::collection::vec(any::<bool>(), 0..4)).prop_map(
+        |(requests, limits, rooms, ready)| {
+            let (expected, reserved, slots, pace) = rooms;
+            let (stop, pause, pause_role, pause_other, drain) = requests;
+            let (recovery, max, running, used, role_day, total_day, rate_limit, (breaker, unavailable), shares) =
+                limits;
+            let (min, shortage, shortage_holds, idle) = shares;
+            Way {
+                stop,
+                pause,
+                pause_role,
+                pause_other,
+                drain,
+                breaker,
+                recovery,
+                max,
+                min,
+                shortage,
+                shortage_holds,
+                idle,
+                running,
+                used,
+                role_day,
+                total_day,
+                rate_limit,
+                unavailable,
+                expected,
+                reserved,
+                slots,
+                pace,
+                ready,
+            }
+        },
+    )
 }
 
 impl Way {
@@ -165,11 +186,32 @@ impl Way {
         store.set_budget(&Budget { day: day(self.total_day), ..Budget::default() }).await.unwrap();
         let unavailable = self.unavailable.then(|| "its program is not on PATH".to_owned());
         let (role, account) = (ROLE.to_owned(), ACCOUNT.to_owned());
-        let budget = Budget { role, account, day: day(self.role_day), unavailable, ..Budget::default() };
+        let tenths = |tenths: Option<u64>| Allowance { micro_usd: tenths.map(|n| n * 1_000), tokens: None };
+        let slots = self.slots.map(|(most, shared)| {
+            let roles = if shared { vec![role.clone(), "lead".to_owned()] } else { vec![role.clone()] };
+            (most, roles)
+        });
+        let pace = self.pace.map(|(starts, _)| Pace { starts, per: LONG });
+        let (day, expected) = (day(self.role_day), tenths(self.expected));
+        let budget = Budget { role, account, day, unavailable, expected, slots, pace, ..Budget::default() };
         store.set_budget(&budget).await.unwrap();
         let mut set = |key: String, fields: &[(&str, String)]| {
             let () = redis::cmd("HSET").arg(key).arg(fields).query(&mut redis).unwrap();
         };
+        let (of_role, of_all) = self.reserved;
+        let reserved = [
+            (format!("role:{ROLE}:micro_usd"), of_role * 1_000),
+            ("all:micro_usd".to_owned(), (of_role + of_all) * 1_000),
+        ];
+        for (field, amount) in &reserved {
+            set(store.keys().plain("reserved"), &[(field.as_str(), amount.to_string())]);
+        }
+        if let Some((starts, made)) = self.pace {
+            // As if they had been made now, evenly apart.
+            let used_up = now * 1_000 + u64::from(made) * (LONG.as_micros() as u64 / u64::from(starts)) + 1_000_000;
+            let key = store.keys().of("pace", ACCOUNT);
+            let () = redis::cmd("SET").arg(key).arg(used_up).query(&mut world.raw()).unwrap();
+        }
         if let Some(holds) = self.rate_limit {
             set(store.keys().of("rate", ACCOUNT), &[("until", soon(holds).to_string()), ("reason", "429".into())]);
         }

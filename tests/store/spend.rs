@@ -27,7 +27,7 @@ async fn costs(world: &World, kind: &str, name: &str) -> (u64, f64) {
 }
 
 pub(super) fn budget(day: Allowance, task: Allowance) -> Budget {
-    Budget { role: ROLE.into(), account: "claude".into(), day, task, unavailable: None }
+    Budget { role: ROLE.into(), account: "claude".into(), day, task, ..Budget::default() }
 }
 
 #[tokio::test]

@@ -7,10 +7,13 @@ use crate::view::text::{hanging, pad};
 /// Each visible verb once, in the order in which a new user needs them. A test checks that none is missing.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Start and stop", &["init", "start", "stop", "restart", "status", "attach", "doctor"]),
-    ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry", "plan", "schedule", "prune"]),
+    (
+        "Tasks",
+        &["delegate", "wait", "result", "tasks", "show", "why", "edit", "cancel", "retry", "plan", "schedule", "prune"],
+    ),
     ("Locks", &["lock", "unlock", "locks"]),
-    ("Questions and messages", &["ask", "questions", "answer", "approve", "deny", "send", "inbox"]),
-    ("Watch", &["logs", "events", "costs"]),
+    ("Questions and messages", &["ask", "questions", "approvals", "answer", "approve", "deny", "send", "inbox"]),
+    ("Watch", &["logs", "events", "costs", "budget"]),
     ("Agents", &["agents", "spawn", "kill", "scale", "reload"]),
     ("Flow", &["pause", "drain", "resume", "dismiss"]),
     ("Shell and programs", &["completions", "man", "mcp"]),

@@ -3,6 +3,8 @@
 //! Not here: what a verb does (`src/cli/`), and checks that need more than the words themselves.
 
 mod agents;
+mod budgets;
+mod edit;
 mod internal;
 mod lifecycle;
 mod listing;
@@ -20,6 +22,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use agents::*;
+pub use budgets::*;
+pub use edit::*;
 pub use internal::*;
 pub use lifecycle::*;
 pub use locks::*;
@@ -44,6 +48,13 @@ With --json, the same objects as in 'attention' of orch status --json.
 
 Example:
   orch questions --json | jq -r '.[].commands[0]'";
+
+const APPROVALS: &str = "\
+Each task with what would be done: its text, its role, what that may do, and what an attempt is expected to cost. 'orch approve'
+lets it run, or accepts its result; 'orch deny' cancels it, or lets it run again, and passes the reason on.
+
+Example:
+  orch approvals";
 
 /// A supervisor for coding agents: tasks through Redis, agents in tmux, nothing lost, nothing left behind.
 #[derive(Debug, Parser)]
@@ -92,6 +103,8 @@ pub enum Verb {
     Show(OneTarget),
     /// Explain the state of a task or an agent
     Why(OneTarget),
+    /// Change a task that does not run: its text, role, priority and more
+    Edit(Box<Edit>),
     /// Cancel tasks and their subtasks; remove failed ones
     Cancel(Cancel),
     /// Run failed, cancelled or held tasks again
@@ -113,6 +126,9 @@ pub enum Verb {
     /// List the open questions, each with what to type
     #[command(after_help = QUESTIONS)]
     Questions,
+    /// List what waits for approval: tasks before they run, and results
+    #[command(after_help = APPROVALS)]
+    Approvals,
     /// Answer a task's question
     Answer(Answer),
     /// Answer a task's question with yes
@@ -128,6 +144,8 @@ pub enum Verb {
     Logs(Logs),
     /// Show the tokens and the money that were used, as reported
     Costs(Costs),
+    /// Show and set what may be used, in money and tokens
+    Budget(Budget),
     /// Print events, each with its reason
     Events(Events),
     /// List the agents

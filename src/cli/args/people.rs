@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values;
+use crate::model::budget::Change;
 
 /// `orch ask`
 #[derive(Debug, Args)]
@@ -61,18 +62,27 @@ pub struct Answer {
 They are allowed to this task alone, or with --role to all tasks of its role: then they are added to sessions.toml, and the
 supervisor reads it again.
 
+With --budget: for a task that is held because it has used what it may. It goes on if something is left then.
+
 Examples:
   orch approve t-7k2m9qx4hz#1
+  orch approve t-7k2m9qx4hz --budget +5
   orch approve t-7k2m9qx4hz --allow 'Bash(npm test:*)'
   orch approve t-7k2m9qx4hz --allow 'Bash(npm test:*)' --allow Edit --role"
 )]
 pub struct Approve {
-    /// The question, or the task that asks; with --allow, the task
+    /// The question, or the task that asks; with --allow or --budget, the task
     #[arg(value_name = "TASK[#N]")]
     pub question: String,
     /// A remark, as one argument; '-' reads it from standard input
-    #[arg(value_name = "TEXT", conflicts_with = "allow")]
+    #[arg(value_name = "TEXT", conflicts_with_all = ["allow", "budget", "tokens"])]
     pub text: Option<String>,
+    /// Let the task use this much: US dollars, or '+' and how much more
+    #[arg(long, value_name = "USD", value_parser = Change::in_usd, allow_hyphen_values = true, conflicts_with = "allow")]
+    pub budget: Option<Change<f64>>,
+    /// The same in tokens
+    #[arg(long, value_name = "N", value_parser = Change::in_tokens, allow_hyphen_values = true, conflicts_with = "allow")]
+    pub tokens: Option<Change<u64>>,
     /// Allow the task a tool that its program was refused, and retry it
     #[arg(long, value_name = "TOOL")]
     pub allow: Vec<String>,

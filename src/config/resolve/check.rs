@@ -87,6 +87,7 @@ impl Resolver<'_> {
             (Key::Resume, written.resume.as_ref().map(|at| at.line)),
             (Key::OnDenial, written.on_denial.as_ref().map(|at| at.line)),
             (Key::MaxTaskTokens, written.max_task_tokens.as_ref().map(|at| at.line)),
+            (Key::ExpectedTokens, written.expected_tokens.as_ref().map(|at| at.line)),
             (Key::MaxTokensPerDay, written.day.max_tokens.as_ref().map(|at| at.line)),
             (Key::Model, written.model.as_ref().map(|at| at.line)),
             (Key::Instructions, written.instructions.as_ref().map(|at| at.line)),
@@ -96,6 +97,7 @@ impl Resolver<'_> {
         ];
         let in_money = [
             (Key::MaxTaskCostUsd, written.max_task_cost_usd.as_ref().map(|at| at.line)),
+            (Key::ExpectedCostUsd, written.expected_cost_usd.as_ref().map(|at| at.line)),
             (Key::MaxCostUsdPerDay, written.day.max_cost_usd.as_ref().map(|at| at.line)),
         ];
         let modes = role.driver.manifest().map_or(&[][..], |manifest| manifest.permission_modes);

@@ -104,14 +104,31 @@ impl Ops {
 
     /// What a task of a plan says about itself, as one that is delegated says it.
     fn terms(&self, terms: &Terms) -> Delegate {
-        let Terms { priority, timeout, deadline, retries, context, labels, artifacts, writes, reads, cwd } =
-            terms.clone();
+        let Terms {
+            priority,
+            timeout,
+            deadline,
+            retries,
+            approval,
+            max_cost_usd,
+            max_tokens,
+            context,
+            labels,
+            artifacts,
+            writes,
+            reads,
+            cwd,
+        } = terms.clone();
+        let max_tokens = max_tokens.map(u64::from);
         let cwd = cwd.map(|dir| self.config.root.join(dir));
         Delegate {
             priority,
             timeout,
             deadline,
             retries,
+            approval,
+            max_cost_usd,
+            max_tokens,
             context,
             labels,
             artifacts,

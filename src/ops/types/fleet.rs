@@ -31,6 +31,9 @@ pub struct Status {
     /// The schedules of sessions.toml, each with its next and its last run.
     #[serde(default)]
     pub schedules: Vec<ScheduleInfo>,
+    /// The budgets of the day that are limited, with what is used and reserved.
+    #[serde(default)]
+    pub budgets: Vec<super::BudgetRow>,
     /// What needs a person.
     pub attention: Vec<Attention>,
 }

@@ -1,6 +1,8 @@
 //! Requests and responses of the verbs. Responses serialize to the JSON that `--json` prints.
 
+mod budgets;
 mod costs;
+mod edit;
 mod fleet;
 mod locks;
 mod logs;
@@ -9,7 +11,9 @@ mod plans;
 mod schedules;
 mod tasks;
 
+pub use budgets::*;
 pub use costs::*;
+pub use edit::*;
 pub use fleet::*;
 pub use locks::*;
 pub use logs::*;

@@ -211,11 +211,19 @@ fn held(facts: &TaskFacts, out: &mut Explanation) {
     }
     if open > 0 {
         questions(facts, out);
+        let is_acceptance = |one: &Question| one.is_open() && one.kind == QuestionKind::Acceptance;
         match task.code == Some(EndCode::ApprovalNeeded) {
+            true if facts.detail.questions.iter().any(is_acceptance) => {
+                out.say("Accepted, it has succeeded; denied, it runs again and is told why.");
+            }
             true => out.say("Nothing of it runs before it is approved."),
             false if open > 1 => out.say("The last answer starts it again."),
             false => out.say("The answer starts it again."),
         }
+    } else if task.code == Some(EndCode::OverBudget) {
+        out.say("It goes on when a person allows it more; a retry allows the same again.");
+        out.hint(format!("orch approve {} --budget +N", task.id));
+        out.hint("orch budget");
     } else {
         out.say("Retry it once that is resolved.");
         out.hint(format!("orch logs --task {}", task.id));

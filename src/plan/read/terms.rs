@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::{Table, values::Reader};
-use crate::model::task::Priority;
+use crate::model::{approval::ApprovalRule, task::Priority};
 
 /// Declares a struct of terms: each field is a key of the document, read by the function of [`Reader`] behind it.
 macro_rules! terms {
@@ -45,6 +45,12 @@ terms! {
         deadline: Option<Duration> = duration_at;
         /// How many failed attempts are followed by another one.
         retries: Option<u32> = count_at;
+        /// When a person is asked about it.
+        approval: Option<ApprovalRule> = word_at(ApprovalRule::ALL, ApprovalRule::as_str);
+        /// What all its attempts together may use, in US dollars.
+        max_cost_usd: Option<f64> = usd_at;
+        /// The same in tokens.
+        max_tokens: Option<u32> = count_at;
         /// Data for the agent.
         context: Option<Value> = json_at;
         /// Labels.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{LONGEST_KEY, Mistake, Table};
 use crate::{
     model::{
-        duration,
+        budget, duration,
         pattern::{Pattern, expand},
         suggest::{nearest, printable},
     },
@@ -141,6 +141,19 @@ impl Reader {
             }
             _ => {
                 self.wrong(node.at, joined(path, key), "must be a whole number, 0 or more");
+                None
+            }
+        }
+    }
+
+    pub fn usd_at(&mut self, table: &Table, path: &str, key: &str) -> Option<f64> {
+        let node = field(table, key)?;
+        match node.value {
+            Value::Number(number) if (budget::LEAST_USD..=budget::MOST_USD).contains(&number) => Some(number),
+            _ => {
+                let what =
+                    format!("must be an amount in US dollars, from {} to {}", budget::LEAST_USD, budget::MOST_USD);
+                self.wrong(node.at, joined(path, key), what);
                 None
             }
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::image::{Image, Record};
 use crate::model::{
     edge::{Edge, Outcome},
+    end_code::EndCode,
     task::TaskState,
     text::count,
 };
@@ -244,6 +245,7 @@ fn has_its_family(image: &Image, id: &str, task: Record<'_>, say: &mut impl FnMu
 fn has_its_attempts(image: &Image, id: &str, task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
     let attempts: Vec<serde_json::Value> =
         image.list("attempts", id).iter().map(|a| serde_json::from_str(a).unwrap_or_default()).collect();
+    counts_what_its_attempts_used(task, &attempts, say);
     if task.number("number") != Some(attempts.len() as f64) {
         say(format!("it has {} attempts, and counts {}", attempts.len(), task.text("number")));
     }
@@ -298,3 +300,26 @@ fn has_its_holder(image: &Image, id: &str, task: Record<'_>, say: &mut impl FnMu
         say(format!("it is running, and its agent {name} does not hold it with fence {}", task.text("fence")));
     }
 }
+
+/// What is counted of a task is the sum of what its attempts have used; of a record that was quarantined it is lost.
+fn counts_what_its_attempts_used(task: Record<'_>, attempts: &[serde_json::Value], say: &mut impl FnMut(String)) {
+    if task.text("code") == EndCode::RecordDamaged.as_str() {
+        return;
+    }
+    let usages: Vec<serde_json::Value> = attempts
+        .iter()
+        .filter_map(|attempt| serde_json::from_str(attempt["usage"].as_str()?).ok())
+        .filter(|usage: &serde_json::Value| {
+            USED.iter().all(|(name, most)| usage[name].as_f64().unwrap_or(0.0) <= *most)
+        })
+        .collect();
+    for (name, _) in USED {
+        let sum: f64 = usages.iter().filter_map(|usage| usage[name].as_f64()).sum();
+        if task.number(&format!("used_{name}")) != Some(sum) {
+            say(format!("its attempts have used {sum} {name}, and it counts {}", task.text(&format!("used_{name}"))));
+        }
+    }
+}
+
+/// What is counted, and the most of it that is believed of one report (`plausible` in lua/prelude/usage.lua).
+const USED: [(&str, f64); 3] = [("input_tokens", 1e12), ("output_tokens", 1e12), ("micro_usd", 1e10)];

@@ -113,7 +113,9 @@ impl Store {
             leases.into_iter().filter(|(_, end)| *end <= now.0 as f64).map(|(id, _)| id).collect();
         self.read_overdue(&overdue, &mut snapshot).await?;
         if !roles.is_empty() {
-            (snapshot.suspended, snapshot.notices) = self.suspended(roles).await?;
+            let suspensions = self.suspensions(roles).await?;
+            (snapshot.suspended, snapshot.rooms) = (suspensions.held, suspensions.rooms);
+            snapshot.notices = suspensions.notices;
         }
         Ok(snapshot)
     }

@@ -137,6 +137,8 @@ pub struct Snapshot {
     pub requests: Requests,
     /// Roles of which nothing is started until some time: rate limited, or beyond what they may use a day.
     pub suspended: BTreeMap<String, Suspended>,
+    /// How many attempts of each role may start now, where budgets or its account limit that.
+    pub rooms: BTreeMap<String, u64>,
     /// How many notices wait for the supervisor.
     pub notices: u64,
     /// The open breakers, by role.

@@ -265,6 +265,8 @@ fn wanted<'a>(
     } else {
         (load.ready, min)
     };
+    // No more than its account and its budgets have room for.
+    let ready = store.rooms.get(&role.name).map_or(ready, |room| ready.min(*room));
     let free = agents.iter().filter(|a| matches!(a.state, AgentState::Starting | AgentState::Idle)).count() as u64;
     let needed = ready.saturating_sub(free + wanted.len() as u64);
     for nth in 0..needed.min(u64::from(places)) {

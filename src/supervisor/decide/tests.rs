@@ -5,6 +5,7 @@ mod ceilings;
 mod evidence;
 mod fairness;
 mod memory;
+mod room;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};

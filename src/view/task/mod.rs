@@ -18,7 +18,7 @@ use crate::{
         id::TaskId,
         task::{Task, TaskState},
     },
-    ops::types::Changed,
+    ops::types::{Changed, Edited},
 };
 
 /// Columns of a reason in a line.
@@ -31,6 +31,15 @@ pub fn list(tasks: &[Task], tree: bool, view: &View) -> String {
         return "no such tasks\n".to_owned();
     }
     table(if tree { forest(tasks) } else { by_age(tasks) }, view)
+}
+
+/// A task was changed.
+pub fn edited(edited: &Edited) -> String {
+    let what = edited.changed.join(", ");
+    match edited.from == edited.state {
+        true => format!("{} has another {what}, and is {}\n", edited.id, edited.state),
+        false => format!("{} has another {what}, and is {} now\n", edited.id, edited.state),
+    }
 }
 
 /// The tasks as a table, in the given order.

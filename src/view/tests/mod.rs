@@ -90,6 +90,7 @@ fn busy_status() -> Status {
             waiting,
         ],
         tasks,
+        budgets: Vec::new(),
         usage_today: Default::default(),
         schedules: Vec::new(),
         attention: vec![Attention::by(

@@ -87,6 +87,9 @@ fn task(n: usize) -> NewTask {
         inherits_priority: false,
         who: "a person".into(),
         spec: Spec {
+            approval: None,
+            max_cost_usd: None,
+            max_tokens: None,
             allowed_tools: Vec::new(),
             role: ROLE.into(),
             priority: Priority::Normal,

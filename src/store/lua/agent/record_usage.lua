@@ -19,4 +19,5 @@ end
 if added == '0' and is_known then return added end
 redis.call('PEXPIRE', record, 90 * DAY)
 spend_today(ARGV[2], agent, more)
+warn_of_day(ARGV[2])
 return added

@@ -45,7 +45,13 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     redis.call('ZREM', P .. 'waiting:' .. role, id)
     release_locks(id)
     append(drop, 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until', 'asking_until')
+    local reserves = redis.call('HGET', record, 'reserves')
+    if reserves then
+      append(drop, 'reserves')
+      release_reserved(reserves)
+    end
     offer(role)
+    offer_to_waiting()
   elseif from == 'blocked' then
     redis.call('DEL', P .. 'deps:' .. id)
     append(drop, 'awaits')
@@ -291,7 +297,7 @@ end
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code', 'resumed',
-    'deadline_at', 'asks')
+    'deadline_at', 'asks', 'reserves', 'approval')
   if f[7] and cause ~= CAUSE.success then
     cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
   end
@@ -337,7 +343,16 @@ local function end_attempt(id, e)
       used = of_conversation(id, used, decoded(e.metered), false)
       usage = cjson.encode(used)
     end
-    spend(id, role, f[2] or '', used)
+    if spend(id, role, f[2] or '', used) then
+      if LEARNS_FROM[cause] then
+        learn(role, {number(used.micro_usd), number(used.input_tokens) + number(used.output_tokens)})
+      end
+      warn_of_day(role)
+      warn_of_task(id, role)
+    end
+  elseif f[13] and cause == CAUSE.success then
+    -- Its program reports nothing: nothing is to be reserved for the next one.
+    learn(role, {0, 0})
   end
   local over = (to == 'delayed' or to == 'blocked') and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
@@ -356,6 +371,12 @@ local function end_attempt(id, e)
       to = 'delayed'
       why = 'its program has ended before it could read ' .. (waiting == 1 and 'a message' or waiting .. ' messages') .. ', and continues with ' .. (waiting == 1 and 'it' or 'them')
     end
+  end
+  -- A person accepts its result before it counts.
+  local is_accepted_first = to == 'succeeded' and not f[7] and f[14] == 'after'
+  if is_accepted_first then
+    to, why = 'held', 'its program has succeeded; a person accepts the result before it counts'
+    why_cause, why_code = CAUSE.needs_person, CODE.approval_needed
   end
   local due, limit = nil, nil
   if cause == CAUSE.rate_limited and account ~= '' then
@@ -396,7 +417,7 @@ local function end_attempt(id, e)
   if to == 'held' and NEEDS_LOGIN[code] then
     redis.call('HSET', P .. 'budgets', 'login:' .. role, id .. ' is held for it: ' .. reason)
     wake('supervisor')
-  elseif to == 'succeeded' or has_mail then
+  elseif to == 'succeeded' or has_mail or is_accepted_first then
     redis.call('HDEL', P .. 'budgets', 'login:' .. role)
   end
   -- A success needs no explanation; its attempts have theirs.
@@ -420,9 +441,14 @@ local function end_attempt(id, e)
     append(drop, 'result')
   end
   if to == 'held' then
-    append(set, 'holds', asks and 'question' or over and 'limit' or 'person')
+    append(set, 'holds', asks and 'question' or over and 'limit' or is_accepted_first and 'acceptance' or 'person')
+    if is_accepted_first then
+      local answer = decoded(e.result or '').text
+      local text = 'Is the result of this task accepted? ' .. (answer and 'It is: ' .. short(tostring(answer), 2000) or 'It has none.')
+      raise_question(id, {number = redis.call('LLEN', P .. 'questions:' .. id) + 1, tokens = {}, kind = 'acceptance', text = text,
+        options = '', attempt = attempt.number, asked_at = now}, nil)
     -- A question was already notified when it was asked.
-    if not asks then
+    elseif not asks then
       notice({what = 'held', task = id, text = why})
       hand_over(id, 'is held: ' .. short(why, 500) .. ' (a person resolves that, and then: orch retry ' .. id .. ')')
     end

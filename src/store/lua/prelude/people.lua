@@ -96,7 +96,9 @@ local function raise_question(id, question, agent)
   notice({what = 'question', task = id, question = question.number, text = short(question.text, 2000),
     escalates = question.kind == 'escalation' or nil})
   -- The delegator of a task that needs approval was told when it delegated.
-  if question.kind ~= 'escalation' then
+  if question.kind == 'acceptance' then
+    hand_over(id, 'has succeeded, and waits until a person accepts its result (orch approve ' .. id .. '#' .. question.number .. ')')
+  elseif question.kind ~= 'escalation' then
     hand_over(id, 'asks a person: ' .. short(question.text, 500) .. ' (orch answer ' .. id .. '#' .. question.number .. ' TEXT)')
   end
 end

@@ -1,4 +1,4 @@
--- Part of the prelude of every transition: usage, budgets, and the roles that are suspended because of them.
+-- Part of the prelude of every transition: usage, logins and rate limits.
 
 local DAY = 86400000
 local USED = {'input_tokens', 'output_tokens', 'micro_usd'}
@@ -60,9 +60,9 @@ local function of_conversation(id, usage, m, is_late)
   return own
 end
 
--- Adds the usage of an attempt to its task, to each ancestor of the task, and to the day.
+-- Adds the usage of an attempt to its task, to each ancestor of the task, and to the day. Whether it can be true.
 local function spend(id, role, agent, usage)
-  if not plausible(id, agent, usage) then return end
+  if not plausible(id, agent, usage) then return false end
   add_usage(P .. 'task:' .. id, 'used_', usage)
   local above, levels = id, 0
   while above and levels < 100 and get(above, 'state')[1] do
@@ -70,24 +70,7 @@ local function spend(id, role, agent, usage)
     above, levels = get(above, 'parent')[1], levels + 1
   end
   spend_today(role, agent, usage)
-end
-
--- Whether more was used than a limit allows, in words: 'limits' and 'used' are {millionths of a dollar, tokens}.
-local function beyond(limits, used, what)
-  local usd, tokens = tonumber(limits[1] or ''), tonumber(limits[2] or '')
-  if usd and used[1] >= usd then
-    return string.format('%.2f USD of %.2f %s', used[1] / 1e6, usd / 1e6, what)
-  end
-  if tokens and used[2] >= tokens then return string.format('%.0f tokens of %.0f %s', used[2], tokens, what) end
-end
-
--- Whether a task has used all that one of its role may; what a person has allowed it since counts from then on.
-local function over_its_limit(id, role)
-  local limits = redis.call('HMGET', P .. 'budgets', 'task_usd:' .. role, 'task_tokens:' .. role)
-  if not limits[1] and not limits[2] then return nil end
-  local f = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens', 'allowed_usd', 'allowed_tokens')
-  local used = {number(f[1]) - number(f[4]), number(f[2]) + number(f[3]) - number(f[5])}
-  return beyond(limits, used, 'that a task of role ' .. role .. ' may use are used')
+  return true
 end
 
 -- The record of the rate limit that a role shares with all of its account, and that account.
@@ -120,28 +103,4 @@ local function count_limit(limit, started_at)
     redis.call('HSET', limit, 'times', times)
   end
   return times
-end
-
--- Until when nothing of a role starts (0: until a person fixes it), why, whose rate limit it is where it is one, and the
--- code of the gate (model/gate.rs); nil where it may start.
-local function suspended(role)
-  local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'day_usd:' .. role, 'day_tokens:' .. role, 'day_usd:',
-    'day_tokens:', 'unavailable:' .. role, 'login:' .. role)
-  if b[6] then return 0, b[6], nil, 'program_missing' end
-  if b[7] then return 0, b[7], nil, 'login_needed' end
-  local limited = redis.call('HMGET', P .. 'rate:' .. (b[1] or 'role ' .. role), 'until', 'reason')
-  local till = number(limited[1])
-  if till > now and till <= now + RATE_LIMIT_LONGEST then return till, limited[2], b[1] or 'role ' .. role, 'rate_limited' end
-  if not (b[2] or b[3] or b[4] or b[5]) then return nil end
-  local today = math.floor(now / DAY)
-  local function used(prefix)
-    local u = redis.call('HMGET', P .. 'usage:' .. today, prefix .. 'micro_usd', prefix .. 'input_tokens',
-      prefix .. 'output_tokens')
-    return {number(u[1]), number(u[2]) + number(u[3])}
-  end
-  local midnight = (today + 1) * DAY
-  local why = beyond({b[2], b[3]}, used('role:' .. role .. ':'), 'that role ' .. role .. ' may use a day are used')
-  if why then return midnight, why, nil, 'budget_day' end
-  why = beyond({b[4], b[5]}, used('all:'), 'that all roles together may use a day are used')
-  if why then return midnight, why, nil, 'budget_total' end
 end

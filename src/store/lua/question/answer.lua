@@ -1,4 +1,4 @@
--- A person answers a question of a task. A task that was held for it becomes ready. If the question is whether to approve
+-- A person answers a question of a task. If the question is whether its result is accepted, the task succeeds, or runs again. A task that was held for it becomes ready. If the question is whether to approve
 -- the delegation itself, a denial cancels the task, and its parent is sent a message.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 token (the same answer sent again is one answer), 3 the answer, 4 'approved' 'denied' or '',
@@ -28,8 +28,8 @@ if not question then return refuse(REFUSAL.question_closed, id .. '#' .. ARGV[6]
 if not named and (#open_ones > 1 or others > 0) then
   return refuse(REFUSAL.question_unnamed, id .. ' ' .. table.concat(open_ones, ' '))
 end
-local escalates = question.kind == 'escalation'
-if escalates and ARGV[4] == '' then return refuse(REFUSAL.approve_or_deny, id .. '#' .. question.number) end
+local escalates, accepts = question.kind == 'escalation', question.kind == 'acceptance'
+if (escalates or accepts) and ARGV[4] == '' then return refuse(REFUSAL.approve_or_deny, id .. '#' .. question.number) end
 local answer = ARGV[3]
 if question.options ~= '' then
   local named, options = id .. '#' .. question.number .. ' ' .. question.options, decoded(question.options)
@@ -78,6 +78,19 @@ elseif escalates then
   redis.call('HDEL', record, 'unapproved', 'cause', 'code', 'reason')
   state = redis.call('SCARD', P .. 'deps:' .. id) > 0 and 'blocked' or 'ready'
   move(id, 'held', state, f[2], nil, nil, ARGV[5] .. ' approved it')
+elseif accepts and f[1] == 'held' and f[5] == 'acceptance' then
+  redis.call('HDEL', record, 'cause', 'code', 'reason')
+  if ARGV[4] == 'approved' then
+    state = 'succeeded'
+    move(id, 'held', state, f[2], nil, nil, ARGV[5] .. ' has accepted its result')
+  else
+    -- Its next attempt finds why, with the question.
+    state = 'ready'
+    redis.call('HDEL', record, 'result')
+    local reason = ARGV[5] .. ' has not accepted its result: ' .. ARGV[3]
+    hand_over(id, 'runs again: ' .. reason)
+    move(id, 'held', state, f[2], nil, nil, reason)
+  end
 elseif f[1] == 'held' and f[5] == 'question' and open == 0 then
   redis.call('HDEL', record, 'cause', 'code', 'reason')
   state = 'ready'

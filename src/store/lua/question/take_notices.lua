@@ -8,6 +8,8 @@ for _ = 1, tonumber(ARGV[1]) do
   local text = redis.call('LPOP', P .. 'notices')
   if not text then return due end
   local one = decoded(text)
+  -- Of a plan, or of a budget.
+  if not one.agent and not one.task then due[#due + 1] = text end
   if one.agent then
     local asks = redis.pcall('HMGET', P .. 'agent:' .. one.agent, 'needs', 'needs_for')
     -- The details may have become known since, or be unknown again.

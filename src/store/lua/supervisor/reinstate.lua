@@ -92,7 +92,10 @@ if t[1] ~= 'ready' then move(id, t[1], 'ready', t[5], nil, nil, why) end
 redis.call('HSET', P .. 'task:' .. id, 'number', ARGV[6], 'agent', agent, 'incarnation', incarnation, 'fence', ARGV[7])
 redis.call('RPUSH', P .. 'attempts:' .. id,
   cjson.encode({number = tonumber(ARGV[6]), agent = agent, fence = exact(fence), started_at = now}))
-move(id, 'ready', 'running', t[5], now + ARGV[8], agent, why)
+-- It runs already, whatever the caps say now.
+local budgets = budgets_of(t[5])
+local left, _, plan = left_of_task(id, budgets.task)
+move(id, 'ready', 'running', t[5], now + ARGV[8], agent, why, nil, nil, reserve(t[5], plan, budgets.expected, left))
 if living then
   redis.call('HSET', record, 'task', id, 'attempt', ARGV[6], 'fence', ARGV[7], 'deadline',
     deadline_of(unpack(get(id, 'timeout_ms', 'deadline_at'))))

@@ -36,7 +36,13 @@ if a[1] ~= 'idle' then
 end
 local requests = redis.call('HMGET', P .. 'requests', 'stop', 'pause', 'pause:' .. role)
 if requests[1] == 'now' or requests[2] or requests[3] then return {} end
-if suspended(role) then return {} end
+local budgets = budgets_of(role)
+local till, _, _, gate = suspended(role, budgets)
+if till then
+  -- It is offered its tasks again when a running attempt ends.
+  if not (gate == 'program_missing' or gate == 'login_needed') then redis.call('SADD', P .. 'short_of_room', role) end
+  return {}
+end
 -- After a loss of data, living agents report first which tasks they have.
 if tonumber(redis.call('HGET', P .. 'epoch', 'settling_until') or '0') > now then return {} end
 
@@ -103,12 +109,25 @@ if want then
   return {}
 end
 
+local left, over, plan = left_of_task(id, budgets.task)
+if over then
+  redis.call('HSET', P .. 'task:' .. id, 'cause', CAUSE.needs_person, 'code', CODE.over_budget, 'reason', over, 'holds', 'limit')
+  notice({what = 'held', task = id, text = over})
+  hand_over(id, 'is held: ' .. over .. ' (a person allows it more: orch approve ' .. id .. ' --budget +N)')
+  move(id, 'ready', 'held', role, nil, nil, over, nil, CODE.over_budget)
+  offer(role)
+  return {}
+end
+
+count_start(budgets)
 local fence = redis.call('INCR', P .. 'fence')
 local number = attempts + 1
+local set = {'number', number, 'agent', agent, 'incarnation', incarnation, 'fence', fence}
+append(set, unpack(reserve(role, plan, budgets.expected, left)))
 redis.call('RPUSH', P .. 'attempts:' .. id,
   cjson.encode({number = number, agent = agent, fence = exact(fence), started_at = now}))
 move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent,
-  nil, nil, {'number', number, 'agent', agent, 'incarnation', incarnation, 'fence', fence})
+  nil, nil, set)
 move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id, nil, nil,
   {'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now, 'progress_at', now, 'deadline', deadline_of(timeout_ms, deadline_at)})
 return answer(id)

@@ -31,6 +31,7 @@ if for_ms > 0 then
   if not was then
     event(EVENT.task_waiting, id, f[6], 'running', 'running', 'waits for ' .. (#ARGV - 4) .. ' of its subtasks')
     if redis.call('ZCARD', P .. 'ready:' .. f[4]) > 0 then wake_role(f[4]) end
+    offer_to_waiting()
     wake('supervisor')
   end
 else

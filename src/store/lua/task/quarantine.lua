@@ -39,6 +39,9 @@ redis.call('HSET', record, unpack(ARGV, 4))
 -- Its plan counts it.
 local plan = redis.pcall('HMGET', kept, 'plan', 'plan_key')
 if type(plan[1]) == 'string' then redis.call('HSET', record, 'plan', plan[1], 'plan_key', plan[2] or '') end
+-- What its attempt has reserved is taken back below.
+local reserves = redis.pcall('HGET', kept, 'reserves')
+if type(reserves) == 'string' then redis.call('HSET', record, 'reserves', reserves) end
 -- Damage is no approval.
 if redis.pcall('HGET', kept, 'unapproved') == '1' then redis.call('HSET', record, 'unapproved', '1') end
 close_questions(id, reason)
@@ -71,4 +74,5 @@ if from == 'running' then
   end
 end
 move(id, from, 'failed', role, nil, agent, reason, nil, CODE.record_damaged)
+if from == 'running' then recount_reserved() end
 return 'failed'

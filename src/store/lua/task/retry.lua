@@ -12,7 +12,7 @@ local function again(id, reason, allowed_tools)
   local function allow()
     if allowed_tools and allowed_tools ~= '' then redis.call('HSET', P .. 'task:' .. id, 'allowed_tools', allowed_tools) end
   end
-  local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'key', 'deadline_ms', 'code', 'edges')
+  local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'key', 'deadline_ms', 'code', 'edges', 'holds')
   local from = f[1]
   if not from then return nil, refuse(REFUSAL.unknown, id) end
   if not is_sound(id) then return nil, refuse(REFUSAL.damaged, id) end
@@ -37,6 +37,7 @@ local function again(id, reason, allowed_tools)
   local open, ended, state = open_predecessors(after, decoded(f[9] or ''), with_ancestors(f[4]), id)
   if not open then return nil, refuse(REFUSAL.dependency_ended, ended .. ' ' .. state) end
   local to = #open > 0 and 'blocked' or 'ready'
+  if from == 'held' and f[10] == 'acceptance' then close_questions(id, 'the task was retried') end
   wait_for(id, open)
   allow()
   redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
