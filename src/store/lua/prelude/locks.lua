@@ -122,7 +122,7 @@ local function leave_queue(id, queue)
 end
 
 -- Reserves all that a task needs, if there are few reservations.
-local function reserve(id, wants)
+local function reserve_locks(id, wants)
   local is_new = redis.call('SISMEMBER', P .. 'reserving', id) == 0
   if is_new and redis.call('SCARD', P .. 'reserving') >= RESERVERS then return end
   redis.call('SADD', P .. 'reserving', id)
@@ -150,7 +150,7 @@ local function park(id, role, wants, want, entry)
     event(EVENT.task_parked, id, nil, 'ready', 'ready', what .. holder .. ' has locked ' .. its_pattern)
   else
     local overtaken = redis.call('HINCRBY', P .. 'task:' .. id, 'overtaken', 1)
-    if overtaken * #wants >= OVERTAKEN then reserve(id, wants) end
+    if overtaken * #wants >= OVERTAKEN then reserve_locks(id, wants) end
   end
 end
 
