@@ -1,46 +1,80 @@
-//! `orch cancel` and `orch retry`, which print one line per task, and `orch prune`, which prints one line in all and,
+//! `orch cancel` and `orch retry`, which print one line per task or plan, and `orch prune`, which prints one line in all and,
 //! with `--dry-run`, one per task.
+
+use serde::Serialize;
 
 use super::{Session, args, stdio::End};
 use crate::{
     error::Kind,
-    model::{id::TaskId, task::TaskState, text::count},
+    model::{id::TaskId, plan::PlanState, task::TaskState, text::count},
     ops::{
-        Client, Wanted,
-        types::{Changed, Prune, Pruned, StateFilter, TaskFilter},
+        Client, Wanted, Work,
+        types::{Changed, PlanChanged, Prune, Pruned, Rerun, StateFilter, TaskFilter},
     },
-    view::task,
+    view::{View, plan, task},
 };
 
 pub(super) async fn cancel(args: &args::Cancel, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
-    let mut ids = client.find_tasks(&args.tasks, Wanted::Task).await?;
+    let Work { tasks: mut ids, plans } = client.find_work(&args.tasks, Wanted::Task).await?;
     if !args.label.is_empty() {
         ids.extend(matching(&client, vec![StateFilter::Open], &args.label).await?);
     }
     let changes = if ids.is_empty() { Vec::new() } else { client.cancel(ids).await? };
+    let mut changes: Vec<Change> = changes.into_iter().map(Change::Task).collect();
+    for plan in plans {
+        changes.push(Change::Plan(client.cancel_plan(plan).await?));
+    }
     session.answer(&changes, |changes, view| match changes.is_empty() {
         true => "no open task has this label\n".to_owned(),
-        false => changes.iter().map(|c| task::cancelled(c, view)).collect(),
+        false => changes.iter().map(|change| change.in_words(task::cancelled, plan::cancelled, view)).collect(),
     })?;
-    // A task that is cancelled already is as requested; one that has ended otherwise is not.
-    let as_requested = |c: &Changed| c.changed || !matches!(c.state, TaskState::Succeeded | TaskState::Failed);
-    Ok(code(changes.iter().all(as_requested)))
+    // What is cancelled already is as requested; what has ended otherwise is not.
+    Ok(code(changes.iter().all(|change| match change {
+        Change::Task(c) => c.changed || !matches!(c.state, TaskState::Succeeded | TaskState::Failed),
+        Change::Plan(c) => !matches!(c.state, PlanState::Succeeded | PlanState::Failed),
+    })))
 }
 
 pub(super) async fn retry(args: &args::Retry, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
-    let ids = match args.all_failed {
-        true => matching(&client, vec![StateFilter::Failed], &args.label).await?,
-        false => client.find_tasks(&args.tasks, Wanted::LastTask).await?,
+    let Work { tasks: ids, plans } = match args.all_failed {
+        true => {
+            let tasks = matching(&client, vec![StateFilter::Failed], &args.label).await?;
+            Work { tasks, plans: Vec::new() }
+        }
+        false => client.find_work(&args.tasks, Wanted::LastTask).await?,
     };
     let changes = if ids.is_empty() { Vec::new() } else { client.retry(ids).await? };
+    let mut changes: Vec<Change> = changes.into_iter().map(Change::Task).collect();
+    for plan in plans {
+        changes.push(Change::Plan(client.retry_plan(plan, Rerun::Failed).await?));
+    }
     session.answer(&changes, |changes, view| match changes.is_empty() {
         true => "no such task has failed\n".to_owned(),
-        false => changes.iter().map(|c| task::retried(c, view)).collect(),
+        false => changes.iter().map(|change| change.in_words(task::retried, plan::retried, view)).collect(),
     })?;
-    let as_requested = |c: &Changed| c.changed || !c.state.is_terminal();
-    Ok(code(changes.iter().all(as_requested)))
+    Ok(code(changes.iter().all(|change| match change {
+        Change::Task(c) => c.changed || !c.state.is_terminal(),
+        Change::Plan(c) => !c.tasks.is_empty() || !c.state.is_terminal(),
+    })))
+}
+
+/// What a verb has changed.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Change {
+    Task(Changed),
+    Plan(PlanChanged),
+}
+
+impl Change {
+    fn in_words(&self, task: fn(&Changed, &View) -> String, plan: fn(&PlanChanged) -> String, view: &View) -> String {
+        match self {
+            Change::Task(changed) => task(changed, view),
+            Change::Plan(changed) => plan(changed),
+        }
+    }
 }
 
 /// The tasks in any of these states that have all of these labels, the oldest first.

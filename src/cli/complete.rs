@@ -110,6 +110,8 @@ fn completing(verb: &str, arg: &Arg) -> Option<Completing> {
     match (verb, name) {
         ("attach" | "kill", "TASK|AGENT") => Some(Completing::TaskOrAgent(vec![StateFilter::Running])),
         (_, "TASK|AGENT") => Some(Completing::TaskOrAgent(states())),
+        (_, "TASK|PLAN|AGENT") => Some(Completing::Any(states())),
+        (_, "PLAN") => Some(Completing::Plan),
         (_, "TASK") => Some(Completing::Task(states())),
         (_, "TASK[#N]") => Some(Completing::Question),
         (_, "AGENT") => Some(Completing::Agent),
@@ -256,11 +258,14 @@ mod tests {
 
     #[test]
     fn the_place_of_a_word_tells_what_it_may_become() {
-        let any = |states: &[StateFilter]| Some(Completing::TaskOrAgent(states.to_vec()));
+        let any = |states: &[StateFilter]| Some(Completing::Any(states.to_vec()));
         assert_eq!(of("show "), any(&[]));
+        assert_eq!(of("plan show "), Some(Completing::Plan));
+        assert_eq!(of("plan retry check"), Some(Completing::Plan));
+        assert_eq!(of("tasks --plan "), Some(Completing::Plan));
         assert_eq!(of("--config /a/b.toml why t-7"), any(&[]));
         assert_eq!(of("cancel t-7k2m9qx4hz "), any(&[StateFilter::Open]));
-        assert_eq!(of("kill "), any(&[StateFilter::Running]));
+        assert_eq!(of("kill "), Some(Completing::TaskOrAgent(vec![StateFilter::Running])));
         assert_eq!(of("delegate --after t-"), Some(Completing::Task(Vec::new())));
         assert_eq!(of("delegate --role sh"), Some(Completing::Role));
         assert_eq!(of("scale "), Some(Completing::Role));

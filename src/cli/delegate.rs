@@ -82,7 +82,7 @@ async fn wait_for(ops: &Client, id: &TaskId, session: &mut Session) -> Result<u8
         // A person who stops waiting needs the id. Nothing depends on this line.
         let _ = writeln!(stderr, "{id} was accepted; Ctrl-C stops the waiting, not the task");
     }
-    let wait = Wait { ids: vec![id.clone()], any: false, timeout: None };
+    let wait = Wait { ids: vec![id.clone()], ..Wait::default() };
     let mut interrupt = stdio::interrupts()?;
     let ended = tokio::select! {
         ended = wait::noting_held(ops, wait) => ended?,
@@ -92,7 +92,7 @@ async fn wait_for(ops: &Client, id: &TaskId, session: &mut Session) -> Result<u8
             return Ok(INTERRUPTED);
         }
     };
-    let Some(detail) = ended.first() else {
+    let Some(detail) = ended.ended.first() else {
         return Err(Error::internal(format!("no answer about {id}")).into());
     };
     if session.json {

@@ -18,6 +18,7 @@ pub(super) async fn run(args: args::Logs, session: &mut Session) -> Result<u8, E
         match ops.find_any(word).await? {
             Target::Task(task) => query.task = Some(task),
             Target::Agent(agent) => query.agent = Some(agent),
+            Target::Plan(plan) => query.plan = Some(plan),
         }
     }
     if let Some(word) = &args.task {

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind},
     home::files,
     model::plan::PlanState,
-    ops::types::PlanSource,
+    ops::types::{PlanSource, Rerun},
     view::plan as view,
 };
 
@@ -21,9 +21,9 @@ const LARGEST: u64 = 64 << 20;
 pub(super) async fn run(args: args::Plan, session: &mut Session) -> Result<u8, End> {
     match args.verb {
         None => {
-            let args::OptionalSource { file, var, text } = args.source;
+            let args::OptionalSource { file, var, text, key } = args.source;
             let file = file.ok_or_else(|| Error::usage("no plan is named").hint("orch plan FILE submits one"))?;
-            submit(args::Source { file, var, text }, session).await
+            submit(args::Source { file, var, text, key }, session).await
         }
         Some(PlanVerb::Submit(source)) => submit(source, session).await,
         Some(PlanVerb::Check(source)) => {
@@ -50,7 +50,12 @@ pub(super) async fn run(args: args::Plan, session: &mut Session) -> Result<u8, E
         Some(PlanVerb::Retry(args)) => {
             let client = session.client().await?;
             let id = client.find_plan(args.plan).await?;
-            let changed = client.retry_plan(id, args.only).await?;
+            let which = match (args.only, args.downstream) {
+                (Some(key), _) => Rerun::Only(key),
+                (None, Some(key)) => Rerun::Downstream(key),
+                (None, None) => Rerun::Failed,
+            };
+            let changed = client.retry_plan(id, which).await?;
             session.answer(&changed, |changed, _| view::retried(changed))?;
             Ok(if changed.tasks.is_empty() { Kind::Failed.exit_code() } else { 0 })
         }
@@ -84,5 +89,5 @@ fn read(source: args::Source) -> Result<PlanSource, End> {
                 .hint("name a TOML or JSON file with a plan")
         })?,
     };
-    Ok(PlanSource { document, vars: source.var, text: source.text })
+    Ok(PlanSource { document, vars: source.var, text: source.text, key: source.key })
 }

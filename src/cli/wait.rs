@@ -11,31 +11,39 @@ use crate::{
         attention::Attention,
         duration::human,
         id::TaskId,
-        task::{Task, TaskDetail, TaskState},
+        plan::PlanState,
+        task::{Task, TaskState},
         text::one_line,
         time::Timestamp,
         wait::Wait,
     },
     ops::{
-        Client, Wanted,
-        types::{self, Shown, Target, WaitStep},
+        Client, Wanted, Work,
+        types::{self, Ended, Shown, Target, WaitStep, Waited},
     },
-    view::{View, messages, task::life},
+    view::{View, messages, plan, task::life},
 };
 
 pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, End> {
     let client = session.reader().await?;
-    let ids = client.find_tasks(&args.tasks, Wanted::LastTask).await?;
-    let wait = types::Wait { ids, any: args.any, timeout: args.timeout };
-    let ended = noting_held(&client, wait).await?;
-    session.answer(&ended, |ended, view| ended.iter().map(|detail| life::end_in_one_line(detail, view)).collect())?;
-    let well = ended.iter().all(|detail| detail.task.state == TaskState::Succeeded);
+    let Work { tasks: ids, plans } = client.find_work(&args.tasks, Wanted::LastTask).await?;
+    let wait = types::Wait { ids, plans, any: args.any, timeout: args.timeout };
+    let Waited { ended, plans, .. } = noting_held(&client, wait).await?;
+    let well = ended.iter().all(|detail| detail.task.state == TaskState::Succeeded)
+        && plans.iter().all(|plan| plan.state == PlanState::Succeeded);
+    let tasks = ended.into_iter().map(|detail| Ended::Task(Box::new(detail)));
+    let ended: Vec<Ended> = tasks.chain(plans.into_iter().map(Ended::Plan)).collect();
+    let line = |one: &Ended, view: &View| match one {
+        Ended::Task(detail) => life::end_in_one_line(detail, view),
+        Ended::Plan(plan) => plan::end_in_one_line(plan, view),
+    };
+    session.answer(&ended, |ended, view| ended.iter().map(|one| line(one, view)).collect())?;
     Ok(if well { 0 } else { Kind::Failed.exit_code() })
 }
 
 /// Waits, and notes on standard error what a person has to know meanwhile: that a task waits for an answer or is held, and
 /// that one is tried again. Without the note, it would look as if the task were at work.
-pub(super) async fn noting_held(ops: &Client, wait: types::Wait) -> Result<Vec<TaskDetail>> {
+pub(super) async fn noting_held(ops: &Client, wait: types::Wait) -> Result<Waited> {
     let limit = wait.timeout;
     let mut noted = Noted::default();
     let mut steps = ops.wait_steps(wait);

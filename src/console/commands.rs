@@ -2,11 +2,12 @@
 
 use super::{conversation::Conversation, help::help, input::Command};
 use crate::{
-    error::Result,
+    error::{Error, Result},
+    home::files,
     model::task::{Task, TaskState},
     ops::{
-        Wanted,
-        types::{CostsBy, LogQuery, Shown, Target, TaskFilter},
+        Wanted, Work,
+        types::{CostsBy, LogQuery, PlanSource, Rerun, Shown, Target, TaskFilter},
     },
     view::{self, text::safe},
 };
@@ -19,6 +20,8 @@ const MANY: usize = 100;
 /// Ended tasks in `/tasks`, and lines in `/logs`.
 const RECENT: usize = 10;
 const LOG_LINES: usize = 40;
+/// Bytes of a plan's file.
+const LARGEST_PLAN: u64 = 64 << 20;
 /// Events in `/events`.
 const EVENTS: usize = 20;
 
@@ -77,6 +80,7 @@ impl Conversation<'_> {
             Command::Show(id) => match ops.show(ops.find_any(&id).await?).await? {
                 Shown::Task(detail) => view::task::page(&detail, &view),
                 Shown::Agent(agent) => view::agent::page(&agent, &view),
+                Shown::Plan(plan) => view::plan::page(&plan, &view),
             },
             Command::Why(id) => view::why::page(&ops.why(ops.find_any(&id).await?).await?, &view),
             Command::Logs(id) => {
@@ -84,6 +88,7 @@ impl Conversation<'_> {
                 match ops.find_any(&id).await? {
                     Target::Task(task) => query.task = Some(task),
                     Target::Agent(agent) => query.agent = Some(agent),
+                    Target::Plan(plan) => query.plan = Some(plan),
                 }
                 let lines: String =
                     ops.logs(query.clone()).await?.iter().map(|line| view::log::line(line, &view)).collect();
@@ -97,11 +102,21 @@ impl Conversation<'_> {
                     .unwrap_or_default(),
             ),
             Command::Cancel(ids) => {
-                let ids = ops.find_tasks(&ids, Wanted::Task).await?;
-                ops.cancel(ids).await?.iter().map(|change| view::task::cancelled(change, &view)).collect()
+                let Work { tasks, plans } = ops.find_work(&ids, Wanted::Task).await?;
+                let changed = if tasks.is_empty() { Vec::new() } else { ops.cancel(tasks).await? };
+                let mut page: String = changed.iter().map(|change| view::task::cancelled(change, &view)).collect();
+                for plan in plans {
+                    page.push_str(&view::plan::cancelled(&ops.cancel_plan(plan).await?));
+                }
+                page
             }
             Command::Retry(ids) => {
-                let changed = ops.retry(ops.find_tasks(&ids, Wanted::LastTask).await?).await?;
+                let Work { tasks, plans } = ops.find_work(&ids, Wanted::LastTask).await?;
+                let changed = if tasks.is_empty() { Vec::new() } else { ops.retry(tasks).await? };
+                let mut of_plans = String::new();
+                for plan in plans {
+                    of_plans.push_str(&view::plan::retried(&ops.retry_plan(plan, Rerun::Failed).await?));
+                }
                 for task in changed.iter().filter(|c| c.changed) {
                     if let Some(detail) = self.read(&task.id).await {
                         // Held and delayed tasks are followed already. The past attempts of the others are known.
@@ -109,8 +124,16 @@ impl Conversation<'_> {
                         self.followed.begin_again(&task.id, past);
                     }
                 }
-                changed.iter().map(|change| view::task::retried(change, &view)).collect()
+                changed.iter().map(|change| view::task::retried(change, &view)).chain([of_plans]).collect()
             }
+            Command::Plan(None) => view::plan::list(&ops.plans(RECENT).await?, &view),
+            Command::Plan(Some(word)) if is_file(&word) => {
+                let document = files::read_text(word.as_ref(), LARGEST_PLAN)
+                    .map_err(|e| Error::usage(format!("{word} can't be read: {e}")))?;
+                let plan = ops.submit_plan(PlanSource { document, ..PlanSource::default() }).await?;
+                format!("{} is {}; /plan {} shows it", plan.id, plan.state, plan.id)
+            }
+            Command::Plan(Some(word)) => view::plan::page(&ops.show_plan(ops.find_plan(word).await?).await?, &view),
         };
         Ok(page.trim_end().to_owned())
     }
@@ -134,6 +157,11 @@ impl Conversation<'_> {
         }
         Ok(tasks)
     }
+}
+
+/// Whether a word is the name of a plan's file, and not that of a plan.
+fn is_file(word: &str) -> bool {
+    word.contains('/') || word.ends_with(".toml") || word.ends_with(".json")
 }
 
 /// The page, or a sentence where it is empty.

@@ -42,7 +42,7 @@ mod tests {
     fn pages_name_the_commands_that_the_prompt_has() {
         let here = |verb: &&str| COMMANDS.iter().any(|(command, ..)| command == verb);
         assert!(crate::view::AT_THE_PROMPT.iter().all(here));
-        let only_here = ["clear", "help", "quit"];
+        let only_here = ["plan", "clear", "help", "quit"];
         let there = |command: &str| crate::view::AT_THE_PROMPT.contains(&command);
         assert!(COMMANDS.iter().all(|(command, ..)| there(command) || only_here.contains(command)));
     }

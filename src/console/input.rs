@@ -14,14 +14,15 @@ pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
     ("deny", "Q [TEXT]", "answer a question with no"),
     ("inbox", "", "messages to the master that were not read"),
     ("send", "TO TEXT", "a message to a task or an agent"),
-    ("show", "ID", "everything about a task or an agent"),
-    ("why", "ID", "why a task or an agent is in its state"),
-    ("logs", "ID", "the last output of a task or an agent"),
+    ("show", "ID", "everything about a task, an agent or a plan"),
+    ("why", "ID", "why a task, an agent or a plan is in its state"),
+    ("logs", "ID", "the last output of a task, an agent or a plan"),
     ("events", "", "what happened last, with reasons"),
     ("costs", "", "tokens and money that were used"),
     ("result", "ID", "the whole answer of a task"),
     ("cancel", "ID...", "cancel tasks"),
     ("retry", "ID...", "retry failed, cancelled or held tasks"),
+    ("plan", "[ID|FILE]", "list plans, show one, or submit a file"),
     ("pause", "[ROLE]", "start nothing new"),
     ("resume", "[ROLE]", "go on after a pause, a drain or a limit"),
     ("clear", "", "clear the screen"),
@@ -49,6 +50,7 @@ pub(super) enum Command {
     Result(String),
     Cancel(Vec<String>),
     Retry(Vec<String>),
+    Plan(Option<String>),
     Clear,
     Help,
 }
@@ -131,7 +133,7 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
     let fits = match *argument {
         "" => words.is_empty(),
         "ID..." | "Q [TEXT]" => !words.is_empty(),
-        "[ROLE]" => words.len() < 2,
+        "[ROLE]" | "[ID|FILE]" => words.len() < 2,
         "Q TEXT" | "TO TEXT" => words.len() > 1,
         _ => words.len() == 1,
     };
@@ -141,6 +143,7 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
                 format!("/{command} takes no argument; to delegate this text: @{} /{command} ...", roles.default)
             }
             "[ROLE]" => format!("write it as /{command} or /{command} ROLE"),
+            "[ID|FILE]" => format!("write it as /{command}, /{command} ID or /{command} FILE"),
             "Q TEXT" | "Q [TEXT]" => {
                 format!("write it as /{command} {argument}; Q is a question as /questions lists it: t-7k2m9qx4hz#1")
             }
@@ -172,6 +175,7 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
         "result" => Command::Result(words[0].to_owned()),
         "cancel" => Command::Cancel(tasks()),
         "retry" => Command::Retry(tasks()),
+        "plan" => Command::Plan(role()),
         "clear" => Command::Clear,
         "quit" => return Input::Quit,
         _ => Command::Help,
@@ -258,7 +262,7 @@ mod tests {
         let id = "t-7k2m9qx4hz";
         for (word, argument, _) in COMMANDS {
             let line = match *argument {
-                "" | "[ROLE]" => format!("/{word}"),
+                "" | "[ROLE]" | "[ID|FILE]" => format!("/{word}"),
                 "Q TEXT" | "TO TEXT" => format!("/{word} {id} a text"),
                 _ => format!("/{word} {id}"),
             };

@@ -19,7 +19,7 @@ pub(super) use crate::ops::delegation::or_default;
 use crate::{
     error::{Error, Kind, Result},
     model::{duration, id::TaskId},
-    ops::{Client, Wanted},
+    ops::{Client, Wanted, Work},
 };
 
 /// The arguments of a tool. The SDK's macros expect this name. Unlike the SDK's own type, an error names the argument, so that
@@ -44,17 +44,18 @@ impl<P: JsonSchema> JsonSchema for Parameters<P> {
     }
 }
 
-/// Returns the tasks that these words name.
+/// Returns the tasks and plans that these words name.
 ///
 /// # Errors
 /// As [`id`].
-pub(super) async fn ids(ops: &Client, texts: &[String]) -> Result<Vec<TaskId>> {
-    let mut ids = Vec::with_capacity(texts.len());
-    for text in texts {
-        ids.push(id(ops, text).await?);
-    }
-    Ok(ids)
+pub(super) async fn work(ops: &Client, texts: &[String]) -> Result<Work> {
+    ops.find_work(texts, Wanted::LastTask).await.map_err(|e| match e.kind {
+        Kind::Usage => Error { hint: Some(WHERE_IDS_ARE.into()), ..e },
+        _ => e,
+    })
 }
+
+const WHERE_IDS_ARE: &str = "delegate_task and submit_plan return ids, list_tasks lists them";
 
 /// Returns the task that a word names.
 ///
@@ -62,7 +63,7 @@ pub(super) async fn ids(ops: &Client, texts: &[String]) -> Result<Vec<TaskId>> {
 /// As [`Client::find_task`].
 pub(super) async fn id(ops: &Client, text: &str) -> Result<TaskId> {
     let wrong = |e: Error| match e.kind {
-        Kind::Usage => Error { hint: Some("delegate_task returns a task's id, list_tasks lists them".into()), ..e },
+        Kind::Usage => Error { hint: Some(WHERE_IDS_ARE.into()), ..e },
         _ => e,
     };
     ops.find_task(text, Wanted::LastTask).await.map_err(wrong)

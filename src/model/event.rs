@@ -32,3 +32,10 @@ pub struct Event {
     /// Further facts.
     pub data: Option<Value>,
 }
+
+impl Event {
+    /// Returns the plan that it is about, if it is about one.
+    pub fn plan(&self) -> Option<&str> {
+        self.data.as_ref()?.get("plan")?.as_str()
+    }
+}

@@ -81,7 +81,16 @@ fn has_form(text: &str, prefix: &str) -> bool {
 
 /// Returns whether a task's id may begin so: `t-` and at least one character of its alphabet.
 pub fn is_beginning(text: &str) -> bool {
-    text.strip_prefix("t-")
+    begins_so(text, "t-")
+}
+
+/// Returns whether a plan's id may begin so: `p-` and at least one character of its alphabet.
+pub fn is_beginning_of_plan(text: &str) -> bool {
+    begins_so(text, "p-")
+}
+
+fn begins_so(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix)
         .is_some_and(|rest| (1..RANDOM_CHARS).contains(&rest.len()) && rest.bytes().all(|b| ALPHABET.contains(&b)))
 }
 

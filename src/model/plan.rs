@@ -105,6 +105,9 @@ pub struct PlanTask {
     pub duration_ms: u64,
     /// What explains its state.
     pub reason: Option<String>,
+    /// What it has used.
+    #[serde(default)]
+    pub usage: Usage,
 }
 
 /// An edge, as a plan shows it.

@@ -18,6 +18,10 @@ words! {
         GetTask = "get_task",
         /// Lists tasks.
         ListTasks = "list_tasks",
+        /// Submits a plan.
+        SubmitPlan = "submit_plan",
+        /// Returns a plan.
+        GetPlan = "get_plan",
         /// Cancels tasks.
         CancelTask = "cancel_task",
         /// Retries tasks.
@@ -63,10 +67,9 @@ impl Tool {
     pub fn class(self) -> ToolClass {
         use Tool::*;
         match self {
-            GetStatus | GetTask | ListTasks | ListLocks | WaitTasks => ToolClass::Reads,
-            DelegateTask | SpawnWorkers | ReportProgress | AskHuman | ReadInbox | LockFiles | UnlockFiles => {
-                ToolClass::Own
-            }
+            GetStatus | GetTask | ListTasks | ListLocks | GetPlan | WaitTasks => ToolClass::Reads,
+            DelegateTask | SpawnWorkers | SubmitPlan | ReportProgress | AskHuman | ReadInbox | LockFiles
+            | UnlockFiles => ToolClass::Own,
             CancelTask | RetryTask | SendMessage => ToolClass::Others,
             ScaleWorkers | Drain | KillAll => ToolClass::Fleet,
         }
@@ -106,6 +109,8 @@ mod tests {
                 "get_status",
                 "get_task",
                 "list_tasks",
+                "submit_plan",
+                "get_plan",
                 "report_progress",
                 "ask_human",
                 "read_inbox",

@@ -32,6 +32,10 @@ pub enum Completing {
     Task(Vec<StateFilter>),
     /// A task or an agent; an agent alone comes first.
     TaskOrAgent(Vec<StateFilter>),
+    /// The same, or a plan.
+    Any(Vec<StateFilter>),
+    /// A plan.
+    Plan,
     /// An agent.
     Agent,
     /// A role.
@@ -63,9 +67,13 @@ impl Ops {
             Completing::Schedule => self.schedule_candidates(),
             Completing::Question => self.question_candidates().await?,
             Completing::Task(states) => self.task_candidates(states, begun).await?,
-            Completing::TaskOrAgent(states) => {
+            Completing::Plan => self.plan_candidates().await?,
+            Completing::TaskOrAgent(states) | Completing::Any(states) => {
                 let mut both = self.agent_candidates().await?;
                 both.extend(self.task_candidates(states, begun).await?);
+                if matches!(of, Completing::Any(_)) {
+                    both.extend(self.plan_candidates().await?);
+                }
                 both
             }
         };
@@ -90,6 +98,15 @@ impl Ops {
             Candidate { about: format!("{}{task}", agent.state), word: agent.id }
         });
         Ok(agents.collect())
+    }
+
+    async fn plan_candidates(&self) -> Result<Vec<Candidate>> {
+        let plans = self.plans(OFFERED).await?;
+        let named = plans.iter().map(|plan| Candidate {
+            word: plan.id.to_string(),
+            about: format!("{} {}", plan.state, one_line(&plan.name, ABOUT)),
+        });
+        Ok(named.collect())
     }
 
     async fn question_candidates(&self) -> Result<Vec<Candidate>> {

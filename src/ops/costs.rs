@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{CostRow, Costs, CostsBy, Ops};
 use crate::{
     error::Result,
-    model::{task::Usage, time::Timestamp},
+    model::{id::PlanId, task::Usage, time::Timestamp},
     store::spend::{DAYS_KEPT, Spent},
 };
 
@@ -32,14 +32,34 @@ impl Ops {
             CostsBy::Task => {
                 let from = Timestamp(Timestamp::now().0.saturating_sub(since.as_millis() as u64));
                 let tasks = self.ask(|s| s.spent_by_tasks()).await?;
-                let recent = tasks.into_iter().filter(|(_, at, _)| *at >= from);
-                recent.map(|(id, _, usage)| CostRow { name: id.to_string(), usage }).collect()
+                let recent = tasks.into_iter().filter(|spent| spent.at >= from);
+                recent.map(|spent| CostRow::new(spent.id.to_string(), spent.usage)).collect()
             }
+            CostsBy::Plan => self.costs_of_plans(since).await?,
         };
         if by != CostsBy::Day {
             rows.sort_by(|a, b| worth(b).partial_cmp(&worth(a)).unwrap_or(std::cmp::Ordering::Equal));
         }
         Ok(Costs { by, days, rows, total, overcounted })
+    }
+
+    /// What the tasks of each plan have used.
+    async fn costs_of_plans(&self, since: Duration) -> Result<Vec<CostRow>> {
+        let from = Timestamp(Timestamp::now().0.saturating_sub(since.as_millis() as u64));
+        let mut sums: BTreeMap<PlanId, Usage> = BTreeMap::new();
+        for spent in self.ask(|s| s.spent_by_tasks()).await?.into_iter().filter(|spent| spent.at >= from) {
+            if let Some(plan) = spent.plan {
+                let sum = sums.entry(plan).or_default();
+                *sum = sum.and(&spent.usage);
+            }
+        }
+        let ids: Vec<PlanId> = sums.keys().cloned().collect();
+        let plans = self.ask(|s| s.plans(&ids)).await?;
+        let row = |(id, usage): (PlanId, Usage)| {
+            let title = plans.iter().find(|plan| plan.id == id).map(|plan| plan.name.clone());
+            CostRow { title, ..CostRow::new(id.to_string(), usage) }
+        };
+        Ok(sums.into_iter().map(row).collect())
     }
 
     /// What was used today.
@@ -58,7 +78,7 @@ fn by_name(spent: &[Spent], kind: &str, name: impl Fn(&Spent) -> String) -> Vec<
     for one in spent.iter().filter(|s| s.kind == kind) {
         sums.entry(name(one)).or_default().push(&one.usage);
     }
-    sums.into_iter().map(|(name, usages)| CostRow { name, usage: sum(usages) }).collect()
+    sums.into_iter().map(|(name, usages)| CostRow::new(name, sum(usages))).collect()
 }
 
 fn sum<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> Usage {

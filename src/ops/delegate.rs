@@ -238,15 +238,7 @@ pub(super) fn check(asked: &Delegate) -> Result<()> {
         word("a label's name", name)?;
         fits(&format!("the label {}", one_line(name, 40)), value, WORD_LIMIT)?;
     }
-    if let Some(key) = &asked.key {
-        word("the idempotency key", key)?;
-        for reserved in ["auto:", "schedule:"] {
-            if key.starts_with(reserved) {
-                let what = format!("an idempotency key must not begin with '{reserved}', which is reserved");
-                return Err(Error::usage(what).hint("choose another key"));
-            }
-        }
-    }
+    check_key(asked.key.as_deref())?;
     if asked.deadline == Some(Duration::ZERO) {
         return Err(Error::usage("a deadline of 0 has passed already")
             .hint("leave it out for none, or write one such as --deadline 2h"));
@@ -254,6 +246,22 @@ pub(super) fn check(asked: &Delegate) -> Result<()> {
     if asked.timeout == Some(Duration::ZERO) {
         return Err(Error::usage("a time limit of 0 leaves no time to do anything")
             .hint("leave it out for the role's limit, or write one such as --timeout 10m"));
+    }
+    Ok(())
+}
+
+/// Checks an idempotency key, of a task or of a plan.
+///
+/// # Errors
+/// Usage: it is empty, too long or reserved.
+pub(super) fn check_key(key: Option<&str>) -> Result<()> {
+    let Some(key) = key else { return Ok(()) };
+    word("the idempotency key", key)?;
+    for reserved in ["auto:", "schedule:"] {
+        if key.starts_with(reserved) {
+            let what = format!("an idempotency key must not begin with '{reserved}', which is reserved");
+            return Err(Error::usage(what).hint("choose another key"));
+        }
     }
     Ok(())
 }

@@ -2,13 +2,14 @@
 //!
 //! A task's id may be shortened to any unique beginning. `@last` is the task that the caller delegated last, and `@2`
 //! the one before it. An agent may be named instead of a task and vice versa: each stands for the other while the
-//! agent works on the task. A full id of a task is never looked up here, so it costs nothing, and works while Redis is
-//! down wherever its verb does.
+//! agent works on the task. A plan is named by its id, the beginning of that, or its name, and `PLAN/KEY` names one of its
+//! tasks. A full id is never looked up here, so it costs nothing, and works while Redis is down wherever its verb does.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Client, Ops, Target,
+    plans::no_task_of,
     tasks::{no_agent, no_task},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     model::{
         agent::Agent,
         event::Event,
-        id::{self, TaskId},
+        id::{self, PlanId, TaskId},
         name,
         question::QuestionRef,
         suggest::printable,
@@ -36,7 +37,7 @@ const TEXT: usize = 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
-    /// A task or an agent.
+    /// A task, an agent or a plan.
     Any,
     /// A task. An agent stands for the task that it works on.
     Task,
@@ -44,6 +45,15 @@ pub enum Wanted {
     LastTask,
     /// An agent. A task stands for the agent that works on it.
     Agent,
+}
+
+/// The tasks and plans that words name, each in the order named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The tasks.
+    pub tasks: Vec<TaskId>,
+    /// The plans.
+    pub plans: Vec<PlanId>,
 }
 
 /// What the form of a word tells.
@@ -55,6 +65,12 @@ enum Word<'a> {
     Beginning(&'a str),
     /// `@last` is 1.
     Recent(usize),
+    /// `p-3v8n1c5ydw`
+    Plan(PlanId),
+    /// `p-3v`
+    PlanBeginning(&'a str),
+    /// `checkout/api`: a plan, and the key of one of its tasks.
+    InPlan(&'a str, &'a str),
     /// `sonnet-1`
     Name(&'a str),
 }
@@ -71,6 +87,16 @@ impl Word<'_> {
                     .hint("@last is the task that you delegated last, @2 the one before it; orch tasks lists the ids")
             });
         }
+        if let Some((plan, key)) = text.split_once('/').filter(|(plan, key)| is_key(plan) && is_key(key)) {
+            return Ok(Word::InPlan(plan, key));
+        }
+        if let Ok(plan) = text.parse() {
+            return Ok(Word::Plan(plan));
+        }
+        let meant_as_plan = text.strip_prefix("p-").is_some_and(|rest| !rest.bytes().all(|b| b.is_ascii_digit()));
+        if meant_as_plan && id::is_beginning_of_plan(text) {
+            return Ok(Word::PlanBeginning(text));
+        }
         // An agent of a role named `t` is called t-1.
         let meant_as_task = text.strip_prefix("t-").is_some_and(|rest| !rest.bytes().all(|b| b.is_ascii_digit()));
         if meant_as_task && id::is_beginning(text) {
@@ -78,10 +104,17 @@ impl Word<'_> {
         }
         if meant_as_task || text == "t-" || name::check(text).is_err() && id_without_t(text).is_none() {
             return Err(Error::usage(format!("'{}' names neither a task nor an agent", one_line(text, 60)))
-                .hint("a task looks like t-7k2m9qx4hz (orch tasks), an agent like sonnet-1 (orch agents)"));
+                .hint(
+                    "a task looks like t-7k2m9qx4hz (orch tasks), an agent like sonnet-1 (orch agents), a plan like p-3v8n1c5ydw (orch plan list)",
+                ));
         }
         Ok(Word::Name(text))
     }
+}
+
+/// Returns whether a plan or a task of one may be called so.
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 /// Returns the id, or its beginning, that a word is without its `t-`. Many terminals select only that by a double click.
@@ -109,8 +142,15 @@ impl Ops {
             Word::Beginning(beginning) => Target::Task(self.task_beginning(beginning).await?),
             Word::Recent(n) => Target::Task(self.recent(n).await?),
             Word::Name(name) => self.named(name).await?,
+            Word::Plan(plan) => Target::Plan(plan),
+            Word::PlanBeginning(beginning) => Target::Plan(self.find_plan(beginning).await?),
+            Word::InPlan(plan, key) => Target::Task(self.task_of_plan(&self.find_plan(plan).await?, key).await?),
         };
         match (found, wanted) {
+            (Target::Plan(plan), Wanted::Task | Wanted::LastTask | Wanted::Agent) => {
+                Err(Error::usage(format!("{plan} is a plan, and one task is expected here"))
+                    .hint(format!("name a task of it as {plan}/KEY; orch show {plan} lists them")))
+            }
             (Target::Agent(agent), Wanted::Task | Wanted::LastTask) => {
                 Ok(Target::Task(self.task_of(&agent, wanted == Wanted::LastTask).await?))
             }
@@ -192,7 +232,20 @@ impl Ops {
                 found => return found.map(Target::Task),
             }
         }
+        if let Some(plan) = self.plan_named(name).await? {
+            return Ok(Target::Plan(plan));
+        }
         Err(no_agent(name, living.iter().map(|agent| agent.id.as_str())))
+    }
+
+    /// Returns the task of a plan with this key.
+    async fn task_of_plan(&self, plan: &PlanId, key: &str) -> Result<TaskId> {
+        let mut tasks = self.ask(|s| s.plan_tasks(plan)).await?;
+        if tasks.is_empty() {
+            // Whether there is such a plan at all.
+            self.existing_plans(std::slice::from_ref(plan)).await?;
+        }
+        tasks.remove(key).ok_or_else(|| no_task_of(plan, key, tasks.keys().map(String::as_str)))
     }
 
     /// Returns the task that an agent works on; with `last`, else the last one that it worked on.
@@ -248,7 +301,7 @@ fn ambiguous_agents(name: &str, several: &[&Agent]) -> Error {
 fn task_in(found: Target) -> Result<TaskId> {
     match found {
         Target::Task(task) => Ok(task),
-        Target::Agent(agent) => Err(Error::internal(format!("agent {agent} was found in place of a task"))),
+        other => Err(Error::internal(format!("{other} was found in place of a task"))),
     }
 }
 
@@ -260,8 +313,27 @@ impl Client {
     pub async fn find_any(&self, word: &str) -> Result<Target> {
         match word.parse() {
             Ok(task) => Ok(Target::Task(task)),
-            Err(_) => self.find(word.to_owned(), Wanted::Any).await,
+            Err(_) => match word.parse() {
+                Ok(plan) => Ok(Target::Plan(plan)),
+                Err(_) => self.find(word.to_owned(), Wanted::Any).await,
+            },
         }
+    }
+
+    /// Returns the tasks and plans that words name.
+    ///
+    /// # Errors
+    /// As [`Ops::find`].
+    pub async fn find_work(&self, words: &[String], wanted: Wanted) -> Result<Work> {
+        let mut work = Work::default();
+        for word in words {
+            match self.find_any(word).await? {
+                Target::Task(task) => work.tasks.push(task),
+                Target::Plan(plan) => work.plans.push(plan),
+                Target::Agent(_) => work.tasks.push(self.find_task(word, wanted).await?),
+            }
+        }
+        Ok(work)
     }
 
     /// Returns the task that a word names.
@@ -294,7 +366,7 @@ impl Client {
     pub async fn find_agent(&self, word: &str) -> Result<String> {
         match self.find(word.to_owned(), Wanted::Agent).await? {
             Target::Agent(agent) => Ok(agent),
-            Target::Task(task) => Err(Error::internal(format!("task {task} was found in place of an agent"))),
+            other => Err(Error::internal(format!("{other} was found in place of an agent"))),
         }
     }
 
@@ -330,9 +402,28 @@ mod tests {
         for (word, n) in [("@last", 1), ("@1", 1), ("@99", 99)] {
             assert_eq!(Word::parse(word), Ok(Word::Recent(n)));
         }
-        for bad in
-            ["", "t-", "t-7k2m9qx4hl", "t-7k2m9qx4hz0", "Sonnet-1", "a b", "-x", "@0", "@", "@-1", "@first", "t-7k*"]
-        {
+        let plan = PlanId::random();
+        assert_eq!(Word::parse(plan.as_str()), Ok(Word::Plan(plan.clone())));
+        assert_eq!(Word::parse("p-3v"), Ok(Word::PlanBeginning("p-3v")));
+        assert_eq!(Word::parse("p-12"), Ok(Word::Name("p-12")), "an agent of a role p");
+        assert_eq!(Word::parse("checkout/api_2"), Ok(Word::InPlan("checkout", "api_2")));
+        for bad in [
+            "/x",
+            "a/",
+            "a/b/c",
+            "",
+            "t-",
+            "t-7k2m9qx4hl",
+            "t-7k2m9qx4hz0",
+            "Sonnet-1",
+            "a b",
+            "-x",
+            "@0",
+            "@",
+            "@-1",
+            "@first",
+            "t-7k*",
+        ] {
             assert_eq!(Word::parse(bad).unwrap_err().kind, Kind::Usage, "{bad}");
         }
     }

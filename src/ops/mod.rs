@@ -88,7 +88,7 @@ pub use ask::Announcer;
 pub use caller::{Caller, Person};
 pub use candidates::{Candidate, Completing};
 pub use edit::Edits;
-pub use find::Wanted;
+pub use find::{Wanted, Work};
 pub use hook::Handed;
 pub use identity::Identity;
 pub use project::{Project, RoleInfo, You};

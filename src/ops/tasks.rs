@@ -8,7 +8,7 @@ use super::{Listed, Ops, Shown, StateFilter, Target, TaskFilter};
 use crate::{
     error::{Error, Result},
     model::{
-        id::TaskId,
+        id::{PlanId, TaskId},
         suggest,
         task::{Task, TaskDetail, TaskState},
         text::one_line,
@@ -91,6 +91,7 @@ impl Ops {
         let asking = filter.states.contains(&StateFilter::Asks);
         let some = match &filter.parent {
             Some(parent) => Some(self.subtasks(parent, filter.below).await?),
+            None if filter.plan.is_some() => Some(self.newest_of_plan(filter.plan.as_ref()).await?),
             None if filter.states.is_empty() => None,
             None => {
                 // With questions, whatever the number: there is no other way to find them.
@@ -103,6 +104,7 @@ impl Ops {
             false => HashSet::new(),
         };
         let total = self.ask(|s| s.task_count()).await?;
+        let is_in_order = filter.parent.is_none() && filter.plan.is_none();
         let mut listed = Listed { tasks: Vec::new(), damaged: Vec::new(), more: false, total };
         let (mut from, mut page, mut is_over) = (0, limit.saturating_add(1).clamp(1, PAGE), false);
         while listed.tasks.len() <= limit && !is_over {
@@ -121,8 +123,8 @@ impl Ops {
                 let (now, briefs) = self.ask(|s| s.briefs(&ids, sieve.grep.is_some())).await?;
                 let is_old = |brief: &Brief| filter.since.is_some_and(|limit| now.since(brief.created_at) > limit);
                 let old = |brief: &Option<Brief>| brief.as_ref().is_some_and(is_old);
-                // Of the newest tasks, all that follow are older; subtasks are in no such order.
-                let over = briefs.iter().position(old).filter(|_| filter.parent.is_none()).unwrap_or(ids.len());
+                // Of the newest tasks, all that follow are older; subtasks and those of a plan are in no such order.
+                let over = briefs.iter().position(old).filter(|_| is_in_order).unwrap_or(ids.len());
                 is_over = over < ids.len();
                 let may_pass = |(id, brief): (TaskId, Option<Brief>)| match &brief {
                     Some(found) => (!old(&brief) && sieve.passes(found, asking.contains(&id), now)).then_some(id),
@@ -152,6 +154,14 @@ impl Ops {
         Ok(listed)
     }
 
+    /// The tasks of a plan, the newest first.
+    async fn newest_of_plan(&self, plan: Option<&PlanId>) -> Result<Vec<TaskId>> {
+        let Some(plan) = plan else { return Ok(Vec::new()) };
+        let mut tasks = self.plan_with_tasks(plan).await?.1;
+        tasks.reverse();
+        Ok(tasks.into_iter().map(|(_, task)| task.id).collect())
+    }
+
     /// The subtasks of a task, with `below` those of any depth.
     async fn subtasks(&self, parent: &TaskId, below: bool) -> Result<Vec<TaskId>> {
         let mut ids = self.detail(parent).await?.task.children;
@@ -169,7 +179,7 @@ impl Ops {
         Ok(ids)
     }
 
-    /// Everything recorded about a task or an agent.
+    /// Everything recorded about a task, an agent or a plan.
     ///
     /// # Errors
     /// NotFound: there is none. NotRunning: there is no Redis.
@@ -183,6 +193,7 @@ impl Ops {
                 }
                 Ok(Shown::Agent(Box::new(agent)))
             }
+            Target::Plan(id) => Ok(Shown::Plan(Box::new(self.show_plan(id).await?))),
         }
     }
 

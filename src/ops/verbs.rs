@@ -12,7 +12,7 @@ use std::{path::Path, time::Duration};
 use super::{
     Answer, Answered, Ask, Asked, Attention, BudgetChanged, Budgets, Caller, Candidate, Changed, Completing, Costs,
     CostsBy, Delegate, Edited, Edits, Handed, Identity, Inbox, Listed, LockRequest, Locked, Locks, LogFound, LogLine,
-    LogQuery, Ops, PlanChanged, PlanChecked, PlanSource, PlanSubmitted, Project, Prune, Pruned, ScheduleInfo,
+    LogQuery, Ops, PlanChanged, PlanChecked, PlanSource, PlanSubmitted, Project, Prune, Pruned, Rerun, ScheduleInfo,
     ScheduleRequested, ScheduleWhy, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Unlocked, Wait, WaitStep,
     Wanted, Why, owner, socket::Connection,
 };
@@ -169,8 +169,8 @@ verbs! {
         show_plan = ShowPlan(id: PlanId) -> PlanDetail: |ops| ops.show_plan(&id);
         /// Cancels a plan with its open tasks.
         cancel_plan = CancelPlan(id: PlanId) -> PlanChanged: |ops| ops.cancel_plan(&id);
-        /// Retries what of a plan failed or was cancelled, or one of its tasks.
-        retry_plan = RetryPlan(id: PlanId, only: Option<String>) -> PlanChanged: |ops| ops.retry_plan(&id, only.as_deref());
+        /// Retries what of a plan failed or was cancelled, or what is named.
+        retry_plan = RetryPlan(id: PlanId, which: Rerun) -> PlanChanged: |ops| ops.retry_plan(&id, &which);
         /// Locks paths.
         lock = Lock(asked: LockRequest) -> Locked: |ops| ops.lock(asked);
         /// Releases locks.
@@ -384,7 +384,7 @@ impl Client {
         let mut steps = self.wait_steps(wait);
         while let Some(step) = steps.next().await {
             if let WaitStep::Done(waited) = step? {
-                return waited.in_time(limit);
+                return Ok(waited.in_time(limit)?.ended);
             }
         }
         Err(Error::internal("the wait has ended without an answer"))

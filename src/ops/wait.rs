@@ -17,12 +17,15 @@ use crate::{
     error::{Error, Result},
     model::{
         duration,
-        id::TaskId,
+        id::{PlanId, TaskId},
+        plan::PlanSummary,
         task::{Task, TaskDetail, TaskState},
     },
     store::wake::News,
 };
 
+/// Of a plan with more open tasks than this, none is looked at by itself.
+const LOOKED_INTO: usize = 500;
 /// How often the states are read without a message.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the mark on a waiting task lasts. A waiter that is killed leaves it for at most this long.
@@ -40,7 +43,7 @@ impl Ops {
         let mut steps = self.wait_steps(wait, std::future::pending());
         while let Some(step) = steps.next().await {
             if let WaitStep::Done(waited) = step? {
-                return waited.in_time(limit);
+                return Ok(waited.in_time(limit)?.ended);
             }
         }
         Err(Error::internal("the wait has ended without an answer"))
@@ -100,14 +103,14 @@ impl Ops {
 }
 
 impl Waited {
-    /// The tasks that have ended.
+    /// The same, if what it waits for has ended.
     ///
     /// # Errors
     /// TimedOut: the time was over first.
-    pub fn in_time(self, limit: Option<Duration>) -> Result<Vec<TaskDetail>> {
+    pub fn in_time(self, limit: Option<Duration>) -> Result<Waited> {
         match self.timed_out {
-            true => Err(over(&self.open, limit.unwrap_or_default())),
-            false => Ok(self.ended),
+            true => Err(over(&self, limit.unwrap_or_default())),
+            false => Ok(self),
         }
     }
 }
@@ -116,14 +119,17 @@ impl Waited {
 struct Waiting<'a> {
     ops: &'a Ops,
     ids: Vec<TaskId>,
+    plans: Vec<PlanId>,
     any: bool,
     deadline: Option<Instant>,
     /// The subscription to their ends.
     ends: Option<News>,
     /// Steps that were not returned yet.
     steps: VecDeque<WaitStep>,
-    /// Tasks that had not ended at the last look; empty: look without sleeping first.
+    /// Tasks that had not ended at the last look, those of plans among them.
     open: Vec<TaskId>,
+    /// Whether to look without sleeping first.
+    looks_at_once: bool,
     /// Tasks that were reported as held.
     held: HashSet<TaskId>,
     /// Whether the caller's task was marked as waiting.
@@ -136,19 +142,23 @@ impl<'a> Waiting<'a> {
         let mut ids = wait.ids;
         ids.retain(|id| named.insert(id.clone()));
         let deadline = wait.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let mut named = HashSet::new();
+        let mut plans = wait.plans;
+        plans.retain(|id| named.insert(id.clone()));
         let (steps, open, held) = (VecDeque::new(), Vec::new(), HashSet::new());
-        Waiting { ops, ids, any: wait.any, deadline, ends: None, steps, open, held, is_marked: false }
+        let (any, ends, looks_at_once, is_marked) = (wait.any, None, true, false);
+        Waiting { ops, ids, plans, any, deadline, ends, steps, open, looks_at_once, held, is_marked }
     }
 
     async fn next(&mut self) -> Result<WaitStep> {
-        if self.ids.is_empty() {
+        if self.ids.is_empty() && self.plans.is_empty() {
             return Err(Error::usage("there is nothing to wait for").hint("name tasks: orch wait t-..."));
         }
         loop {
             if let Some(step) = self.steps.pop_front() {
                 return Ok(step);
             }
-            if !self.open.is_empty() {
+            if !self.looks_at_once {
                 self.mark().await?;
                 self.sleep().await;
             }
@@ -161,16 +171,19 @@ impl<'a> Waiting<'a> {
         // Before the tasks are read: an end in between sends a message. While orch is stopped, nothing ends.
         let is_stopped = self.ops.reads_history();
         if self.ends.is_none() && !is_stopped {
-            self.ends = Some(self.ops.ask(|s| s.watch_tasks(&self.ids)).await?);
+            self.ends = Some(self.ops.ask(|s| s.watch_work(&self.ids, &self.plans)).await?);
         }
         let mut tasks = self.ops.existing(&self.ids).await?;
-        if let Some(task) = tasks.iter().find(|task| is_stopped && !self.is_enough(&tasks) && !task.state.is_terminal())
-        {
-            return Err(Error::not_running(format!("{} is {}, and orch is stopped", task.id, task.state))
-                .hint("orch start; it goes on then"));
+        let plans = self.ops.existing_plans(&self.plans).await?;
+        if is_stopped && !self.is_enough(&tasks, &plans) {
+            let of_task = tasks.iter().find(|t| !t.state.is_terminal()).map(|t| format!("{} is {}", t.id, t.state));
+            let of_plan = || plans.iter().find(|p| !p.state.is_terminal()).map(|p| format!("{} is {}", p.id, p.state));
+            let open = of_task.or_else(of_plan).unwrap_or_else(|| "it has not ended".to_owned());
+            return Err(Error::not_running(format!("{open}, and orch is stopped")).hint("orch start; it goes on then"));
         }
-        self.steps.push_back(WaitStep::Looked(tasks.clone()));
-        for task in &tasks {
+        let of_plans = self.open_tasks_of(&plans).await?;
+        self.steps.push_back(WaitStep::Looked(tasks.iter().chain(&of_plans).cloned().collect()));
+        for task in tasks.iter().chain(&of_plans) {
             match task.state {
                 TaskState::Held if self.held.insert(task.id.clone()) => {
                     self.steps.push_back(WaitStep::Held(Box::new(task.clone())));
@@ -180,23 +193,52 @@ impl<'a> Waiting<'a> {
             }
         }
         let is_over = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        self.open = tasks.iter().filter(|t| !t.state.is_terminal()).map(|t| t.id.clone()).collect();
-        if self.open.is_empty() || is_over || self.any && self.open.len() < tasks.len() {
+        let open = tasks.iter().filter(|t| !t.state.is_terminal()).chain(&of_plans);
+        self.open = open.map(|t| t.id.clone()).collect();
+        self.looks_at_once = false;
+        if self.is_enough(&tasks, &plans) || is_over {
             let ended = self.ops.ended(&self.ids).await?;
-            let is_enough = self.any && !ended.is_empty() || ended.len() == self.ids.len();
+            // Read again: one of them may just have been retried.
+            let (plans, open_plans): (Vec<_>, Vec<_>) =
+                self.ops.existing_plans(&self.plans).await?.into_iter().partition(|plan| plan.state.is_terminal());
+            let has_ended = ended.len() + plans.len();
+            let is_enough = self.any && has_ended > 0 || has_ended == self.ids.len() + self.plans.len();
             if is_enough || is_over {
                 tasks.retain(|task| !ended.iter().any(|end| end.task.id == task.id));
-                self.steps.push_back(WaitStep::Done(Waited { ended, open: tasks, timed_out: !is_enough }));
+                self.steps.push_back(WaitStep::Done(Waited {
+                    ended,
+                    open: tasks,
+                    plans,
+                    open_plans,
+                    timed_out: !is_enough,
+                }));
             }
             // Otherwise one of them was just retried: look again without sleeping.
-            self.open.clear();
+            self.looks_at_once = true;
         }
         Ok(())
     }
 
+    /// The open tasks of those plans that have not ended.
+    async fn open_tasks_of(&mut self, plans: &[PlanSummary]) -> Result<Vec<Task>> {
+        let mut open = Vec::new();
+        for plan in plans.iter().filter(|plan| !plan.state.is_terminal()) {
+            let states = plan.counts.iter().filter(|(state, _)| !state.is_terminal());
+            if states.map(|(_, n)| *n as usize).sum::<usize>() > LOOKED_INTO {
+                continue;
+            }
+            let ids: Vec<TaskId> = self.ops.ask(|s| s.plan_tasks(&plan.id)).await?.into_values().collect();
+            let open_ids = self.ops.ask(|s| s.open_among(&ids)).await?;
+            let tasks = self.ops.ask(|s| s.tasks(&open_ids)).await?;
+            open.extend(tasks.into_iter().filter(|task| !task.state.is_terminal()));
+        }
+        Ok(open)
+    }
+
     /// Whether as many of them have ended as the wait is for.
-    fn is_enough(&self, tasks: &[Task]) -> bool {
-        let mut states = tasks.iter().map(|task| task.state.is_terminal());
+    fn is_enough(&self, tasks: &[Task], plans: &[PlanSummary]) -> bool {
+        let tasks = tasks.iter().map(|task| task.state.is_terminal());
+        let mut states = tasks.chain(plans.iter().map(|plan| plan.state.is_terminal()));
         if self.any { states.any(|ended| ended) } else { states.all(|ended| ended) }
     }
 
@@ -232,7 +274,8 @@ impl<'a> Waiting<'a> {
             let _ = self.ops.store().mark_waiting(attempt, &self.ids, Duration::ZERO).await;
         }
         if let (Ok(WaitStep::Done(waited)), Caller::Agent { attempt: None, .. }) = (last, &self.ops.caller) {
-            let ended: Vec<&TaskId> = waited.ended.iter().map(|detail| &detail.task.id).collect();
+            let ended = waited.ended.iter().map(|detail| detail.task.id.as_str());
+            let ended: Vec<&str> = ended.chain(waited.plans.iter().map(|plan| plan.id.as_str())).collect();
             // Best effort: on failure the master receives these ends again, after its turn.
             let _ = self.ops.store().master_has_heard(&self.ops.config.master.session, &ended).await;
         }
@@ -255,15 +298,18 @@ pub(super) async fn message(news: &mut News) -> bool {
 }
 
 /// The error for a timeout that has passed.
-fn over(open: &[Task], limit: Duration) -> Error {
+fn over(waited: &Waited, limit: Duration) -> Error {
     const NAMED: usize = 5;
-    let mut named: Vec<String> = open.iter().take(NAMED).map(|t| format!("{} ({})", t.id, t.state)).collect();
+    let tasks = waited.open.iter().map(|task| (task.id.to_string(), task.state.as_str()));
+    let plans = waited.open_plans.iter().map(|plan| (plan.id.to_string(), plan.state.as_str()));
+    let open: Vec<(String, &str)> = tasks.chain(plans).collect();
+    let mut named: Vec<String> = open.iter().take(NAMED).map(|(id, state)| format!("{id} ({state})")).collect();
     if open.len() > NAMED {
         named.push(format!("{} more", open.len() - NAMED));
     }
     let error = Error::timed_out(format!("not ended after {}: {}", duration::human(limit), named.join(", ")));
     match open.first() {
-        Some(first) => error.hint(format!("see why: orch why {}   (it goes on; wait again at any time)", first.id)),
+        Some((first, _)) => error.hint(format!("see why: orch why {first}   (it goes on; wait again at any time)")),
         None => error,
     }
 }

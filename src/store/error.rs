@@ -221,6 +221,10 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         Refusal::Draining => {
             Error::failed("orch is draining: it accepts nothing new").hint("accept again with: orch resume")
         }
+        Refusal::KeyTaken if detail.starts_with("p-") => {
+            Error::failed(format!("this key is that of plan {detail}, which has another content"))
+                .hint("choose another key, or leave the plan as it was")
+        }
         Refusal::KeyTaken => {
             Error::failed(format!("this key is that of {detail}, which is another's and for something else"))
                 .hint("choose a key that no other task would have, such as one with the name of your own task in it")

@@ -28,6 +28,7 @@
 //! | `plan:<id>` | hash | a plan: `name`, `text`, `state`, `since`, how many of its tasks there are in each state (`n:<state>`), how many of its `total` tasks are `made` |
 //! | `plan_tasks:<id>` | hash | its tasks: key → id |
 //! | `staged:<id>` | hash | tasks of a plan that are not made yet, by their order; before the plan is accepted, for ten minutes |
+//! | `plan_key:<key>` | string | the plan with this idempotency key |
 //! | `plans` | zset | every plan, by order of acceptance |
 //! | `growing` | set | accepted plans of which some tasks are not made yet |
 //! | `schedules` | set | names of the schedules that the supervisor has read from sessions.toml |

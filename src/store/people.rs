@@ -342,9 +342,9 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn master_has_heard(&self, master: &str, tasks: &[&TaskId]) -> Result<()> {
+    pub async fn master_has_heard(&self, master: &str, work: &[&str]) -> Result<()> {
         let mut args = vec![master.to_owned(), Reader::Master.word().to_owned()];
-        args.extend(tasks.iter().map(|task| task.to_string()));
+        args.extend(work.iter().map(|id| (*id).to_owned()));
         self.call(&script::MARK_READ, args).await.map(drop)
     }
 

@@ -43,6 +43,31 @@ pub struct NewPlan {
     pub parent: Option<Capability>,
     /// The caller in words, for events.
     pub who: String,
+    /// What makes a repeated submission the same plan.
+    pub key: Option<PlanKey>,
+}
+
+/// An idempotency key of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanKey {
+    /// The key.
+    pub key: String,
+    /// The plan's content in short: the same key with another content is refused.
+    pub digest: String,
+    /// Whether it is not the caller's own key, but stands for the same call of an earlier attempt: it finds no plan that
+    /// failed or was cancelled.
+    pub repeats: bool,
+}
+
+/// A plan that was accepted, by this call or an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedPlan {
+    /// Its id: that of an earlier plan where the key is known.
+    pub id: PlanId,
+    /// Its state.
+    pub state: PlanState,
+    /// Whether it was accepted by this call, or by a sending of it whose answer was lost.
+    pub created: bool,
 }
 
 /// A task as it is staged.
@@ -62,16 +87,16 @@ impl Store {
     ///
     /// # Errors
     /// A refusal that the script's header names, or an unreachable Redis.
-    pub async fn submit_plan(&self, new: &NewPlan) -> Result<PlanState> {
+    pub async fn submit_plan(&self, new: &NewPlan) -> Result<AcceptedPlan> {
         self.stage_plan(new).await?;
         let terms = terms(new);
         let answer = self.call(&script::SUBMIT_PLAN, [new.id.as_str(), &terms, &new.who]).await?;
-        let (state, left, _): (String, u64, String) = self.read(answer)?;
-        let mut left = left;
+        let (state, mut left, _, id): (String, u64, String, String) = self.read(answer)?;
+        let id: PlanId = parse(&id, "id")?;
         while left > 0 {
-            left = self.grow_plan(Some(&new.id)).await?;
+            left = self.grow_plan(Some(&id)).await?;
         }
-        parse(&state, "state")
+        Ok(AcceptedPlan { created: id == new.id, state: parse(&state, "state")?, id })
     }
 
     /// Sends the tasks of a plan that is to be accepted (`lua/plan/stage.lua`).
@@ -150,6 +175,24 @@ impl Store {
         Ok(plans)
     }
 
+    /// Those of these tasks that have not ended.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn open_among(&self, ids: &[TaskId]) -> Result<Vec<TaskId>> {
+        let mut pipe = redis::pipe();
+        for id in ids {
+            pipe.cmd("HGET").arg(self.keys.of("task", id.as_str())).arg("state");
+        }
+        let mut open = Vec::new();
+        for (id, state) in ids.iter().zip(self.pipeline_each(&pipe).await?) {
+            let state: Option<String> = self.read_record(Some(state), id.as_str()).unwrap_or_default();
+            let state: Option<TaskState> = state.and_then(|state| state.parse().ok());
+            open.extend(state.is_some_and(|state| !state.is_terminal()).then(|| id.clone()));
+        }
+        Ok(open)
+    }
+
     /// The tasks of a plan by their keys.
     ///
     /// # Errors
@@ -190,6 +233,8 @@ pub(super) fn terms(new: &NewPlan) -> String {
         "parent": new.parent.as_ref().map(|parent| &parent.task),
         "attempt_fence": new.parent.as_ref().map(|parent| parent.fence.to_string()),
         "incarnation": new.parent.as_ref().map(|parent| &parent.incarnation),
+        "key": new.key.as_ref().map(|key| &key.key), "digest": new.key.as_ref().map(|key| &key.digest),
+        "repeats": new.key.as_ref().filter(|key| key.repeats).map(|_| true),
     });
     without_nulls(terms).to_string()
 }

@@ -8,7 +8,13 @@ use super::{
     Result, Store, script,
     values::{parse, usage_to_json},
 };
-use crate::model::{gate::GateCode, id::TaskId, pace::Pace, task::Usage, time::Timestamp};
+use crate::model::{
+    gate::GateCode,
+    id::{PlanId, TaskId},
+    pace::Pace,
+    task::Usage,
+    time::Timestamp,
+};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
@@ -79,6 +85,19 @@ pub struct Spent {
     pub name: String,
     /// How much.
     pub usage: Usage,
+}
+
+/// What was used by one task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpentByTask {
+    /// The task.
+    pub id: TaskId,
+    /// Since when it is in its state.
+    pub at: Timestamp,
+    /// How much.
+    pub usage: Usage,
+    /// The plan that it is part of.
+    pub plan: Option<PlanId>,
 }
 
 /// Adds to what is summed by name.
@@ -233,10 +252,22 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn spent_by_tasks(&self) -> Result<Vec<(TaskId, Timestamp, Usage)>> {
-        const FIELDS: [&str; 4] = ["input_tokens", "output_tokens", "micro_usd", "since"];
+    pub async fn spent_by_tasks(&self) -> Result<Vec<SpentByTask>> {
         let ids = self.task_ids(None).await?;
-        let mut spent = Vec::new();
+        Ok(self.used_by(&ids).await?.into_iter().filter(|spent| !spent.usage.is_nothing()).collect())
+    }
+
+    /// Returns what each of these tasks has used itself, in their order.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn used(&self, ids: &[TaskId]) -> Result<Vec<Usage>> {
+        Ok(self.used_by(ids).await?.into_iter().map(|spent| spent.usage).collect())
+    }
+
+    async fn used_by(&self, ids: &[TaskId]) -> Result<Vec<SpentByTask>> {
+        const FIELDS: [&str; 5] = ["input_tokens", "output_tokens", "micro_usd", "since", "plan"];
+        let mut spent = Vec::with_capacity(ids.len());
         for some in ids.chunks(1000) {
             let mut pipe = redis::pipe();
             for id in some {
@@ -244,17 +275,16 @@ impl Store {
                 for field in &FIELDS[..3] {
                     cmd.arg(format!("used_{field}"));
                 }
-                cmd.arg(FIELDS[3]);
+                cmd.arg(&FIELDS[3..]);
             }
             for (id, answer) in some.iter().zip(self.pipeline_each(&pipe).await?) {
                 let row: Vec<Option<String>> = self.read_record(Some(answer), id.as_str()).unwrap_or_default();
-                let number =
-                    |i: usize| row.get(i).cloned().flatten().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+                let text = |i: usize| row.get(i).cloned().flatten();
+                let number = |i: usize| text(i).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
                 let mut usage = Usage::default();
                 FIELDS[..3].iter().enumerate().for_each(|(i, field)| add(&mut usage, field, number(i) as u64));
-                if !usage.is_nothing() {
-                    spent.push((id.clone(), Timestamp(number(3) as u64), usage));
-                }
+                let plan = text(4).and_then(|plan| plan.parse().ok());
+                spent.push(SpentByTask { id: id.clone(), at: Timestamp(number(3) as u64), usage, plan });
             }
         }
         Ok(spent)

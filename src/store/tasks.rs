@@ -207,13 +207,25 @@ impl Store {
         self.retry_with(id, reason, &[]).await
     }
 
+    /// The same for a task that is named to run again, also if it has succeeded.
+    ///
+    /// # Errors
+    /// Those of [`Store::retry`].
+    pub async fn run_again(&self, id: &TaskId, reason: &str) -> Result<Retried> {
+        self.call_retry([id.as_str(), reason, "", "1"]).await
+    }
+
     /// The same with the tools that a person has allowed the task; none: what was allowed before stays.
     ///
     /// # Errors
     /// Those of [`Store::retry`].
     pub async fn retry_with(&self, id: &TaskId, reason: &str, allowed_tools: &[String]) -> Result<Retried> {
         let tools = if allowed_tools.is_empty() { String::new() } else { serde_json::json!(allowed_tools).to_string() };
-        let words: Vec<String> = self.read(self.call(&script::RETRY, [id.as_str(), reason, &tools]).await?)?;
+        self.call_retry([id.as_str(), reason, &tools, ""]).await
+    }
+
+    async fn call_retry(&self, args: [&str; 4]) -> Result<Retried> {
+        let words: Vec<String> = self.read(self.call(&script::RETRY, args).await?)?;
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         let others = words.iter().skip(2).map(|id| parse(id, "id")).collect::<Result<_>>()?;
         Ok(Retried { from: parse(word(0), "state")?, to: parse(word(1), "state")?, others })

@@ -9,7 +9,10 @@ use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 
 use super::{Result, Store, call::send};
-use crate::model::{event::Event, id::TaskId};
+use crate::model::{
+    event::Event,
+    id::{PlanId, TaskId},
+};
 
 /// Waits for markers on some lists.
 pub struct Waker<'a> {
@@ -41,9 +44,10 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn watch_tasks(&self, ids: &[TaskId]) -> Result<News> {
+    pub async fn watch_work(&self, ids: &[TaskId], plans: &[PlanId]) -> Result<News> {
         let of = |id: &TaskId| ["ended", "news"].map(|kind| self.keys.of(kind, id.as_str()));
-        let channels: Vec<String> = ids.iter().flat_map(of).collect();
+        let plans = plans.iter().map(|id| self.keys.of("news", id.as_str()));
+        let channels: Vec<String> = ids.iter().flat_map(of).chain(plans).collect();
         self.subscribe(&channels).await
     }
 

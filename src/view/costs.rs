@@ -22,6 +22,7 @@ pub fn table(costs: &Costs, view: &View) -> String {
         CostsBy::Agent => "AGENT",
         CostsBy::Day => "DAY",
         CostsBy::Task => "TASK",
+        CostsBy::Plan => "PLAN",
     };
     let mut table = Table::new([
         Column::new(what).at_least(8),
@@ -29,13 +30,16 @@ pub fn table(costs: &Costs, view: &View) -> String {
         Column::new("OUT").right(),
         Column::new("USD").right(),
     ]);
-    let total = CostRow { name: format!("all, {}", days(costs.days)), usage: costs.total.clone() };
-    // The total also covers tasks that are no longer kept, so it is not the sum of the tasks listed.
-    let total = (costs.by != CostsBy::Task).then_some(&total);
+    let total = CostRow::new(format!("all, {}", days(costs.days)), costs.total.clone());
+    // The total also covers tasks that are no longer kept, so it is not the sum of the tasks or plans listed.
+    let total = (!matches!(costs.by, CostsBy::Task | CostsBy::Plan)).then_some(&total);
     for row in costs.rows.iter().chain(total) {
         let Usage { input_tokens, output_tokens, cost_usd } = &row.usage;
         table.row([
-            Cell::from(&row.name),
+            Cell::from(match &row.title {
+                Some(title) => format!("{} {title}", row.name),
+                None => row.name.clone(),
+            }),
             Cell::from(input_tokens.to_string()),
             Cell::from(output_tokens.to_string()),
             Cell::from(money(*cost_usd).unwrap_or_else(|| "-".to_owned())),

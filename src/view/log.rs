@@ -16,6 +16,9 @@ pub fn line(line: &LogLine, view: &View) -> String {
 
 /// The answer to a query that has found no line.
 pub fn nothing(query: &LogQuery) -> String {
+    if let (None, Some(plan)) = (&query.grep, &query.plan) {
+        return format!("the tasks of {plan} have printed nothing");
+    }
     match (&query.grep, &query.task, &query.agent) {
         (Some(_), ..) => "no line matches".to_owned(),
         (None, Some(task), _) => format!("{task} has printed nothing"),

@@ -104,7 +104,7 @@ pub fn page(detail: &PlanDetail, view: &View) -> String {
         out += &view.hanging(&format!("{} {}: ", task.key, task.state), &reason);
     }
     out + &match plan.state {
-        PlanState::Failed | PlanState::Cancelled => format!("retry what failed with: orch plan retry {}\n", plan.id),
+        PlanState::Failed | PlanState::Cancelled => format!("retry what failed with: orch retry {}\n", plan.id),
         _ => String::new(),
     }
 }
@@ -121,6 +121,13 @@ fn explains_itself(task: &PlanTask) -> bool {
 fn time(task: &PlanTask) -> String {
     let time = human(Duration::from_millis(task.duration_ms));
     if task.state.is_terminal() { time } else { format!("~{time}") }
+}
+
+/// `p-3v8n1c5ydw succeeded in 4m: checkout, 12 of 12 tasks done`
+pub fn end_in_one_line(plan: &PlanSummary, view: &View) -> String {
+    let took = plan.ended_at.map(|end| format!(" in {}", human(end.since(plan.created_at)))).unwrap_or_default();
+    let lead = view.paint(&format!("{} {}{took}", plan.id, plan.state), style(plan.state));
+    format!("{lead}: {}, {} of {} done\n", plan.name, ended(plan), count(plan.total, "task", "tasks"))
 }
 
 /// What `orch plan cancel` has done.

@@ -127,7 +127,7 @@ async fn who_has_heard_of_an_end_is_told_of_what_was_dropped_before_it_all_the_s
     for n in 1..500 {
         send(n).await;
     }
-    world.store.master_has_heard("opus-master", &[&id]).await.unwrap();
+    world.store.master_has_heard("opus-master", &[id.as_str()]).await.unwrap();
     let (read, left) = world.store.read_inbox(&Reader::Master, "opus-master", "t", 2).await.unwrap();
     assert!(read[0].text.starts_with("1 message before these was not read"), "{read:?}");
     assert_eq!((read.len(), left), (3, 498));

@@ -11,7 +11,10 @@ use orch::{
         plan::PlanState,
         task::TaskState::{self, *},
     },
-    store::{plans::NewPlan, tasks::NewTask},
+    store::{
+        plans::{NewPlan, PlanKey},
+        tasks::NewTask,
+    },
 };
 
 use super::{check, fixture::*};
@@ -38,6 +41,7 @@ fn plan(tasks: &[(&str, &[(&str, Edge)])]) -> NewPlan {
         notify: None,
         parent: None,
         who: "a test".into(),
+        key: None,
     }
 }
 
@@ -79,8 +83,12 @@ async fn a_plan_runs_in_the_order_of_its_edges_and_ends() {
     let world = server.world("n");
     let agent = world.agent("shell-1").await;
     let new = plan(&[("a", &[]), ("b", &[("a", FAIL)]), ("c", &[("a", FAIL)]), ("d", &[("b", FAIL), ("c", FAIL)])]);
-    assert_eq!(world.store.submit_plan(&new).await.unwrap(), PlanState::Running);
-    assert_eq!(world.store.submit_plan(&new).await.unwrap(), PlanState::Running, "sent again, it is the same plan");
+    assert_eq!(world.store.submit_plan(&new).await.unwrap().state, PlanState::Running);
+    assert_eq!(
+        world.store.submit_plan(&new).await.unwrap().state,
+        PlanState::Running,
+        "sent again, it is the same plan"
+    );
     assert_eq!(world.store.newest_plans(10).await.unwrap(), std::slice::from_ref(&new.id));
     let mut order = Vec::new();
     for _ in 0..4 {
@@ -92,6 +100,53 @@ async fn a_plan_runs_in_the_order_of_its_edges_and_ends() {
     let events = world.events().await;
     let kinds: Vec<EventKind> = events.iter().map(|e| e.kind).filter(|k| k.as_str().starts_with("plan.")).collect();
     assert_eq!(kinds, [EventKind::PlanRunning, EventKind::PlanSucceeded]);
+}
+
+#[tokio::test]
+async fn a_plan_with_a_known_key_is_the_earlier_plan() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let with = |key: &str, digest: &str, repeats| {
+        let key = Some(PlanKey { key: key.into(), digest: digest.into(), repeats });
+        NewPlan { key, ..plan(&[("a", &[])]) }
+    };
+    let accepted = async |new: NewPlan| world.store.submit_plan(&new).await;
+    let first = accepted(with("k", "d", false)).await.unwrap();
+    let again = accepted(with("k", "d", false)).await.unwrap();
+    assert_eq!((first.created, again.created, &again.id), (true, false, &first.id));
+    assert!(accepted(with("k", "other", false)).await.is_err(), "another content");
+    assert_eq!(world.store.newest_plans(10).await.unwrap(), std::slice::from_ref(&first.id));
+    end_next(&world, &agent, Cause::Permanent).await;
+    assert_eq!(accepted(with("k", "d", false)).await.unwrap().id, first.id, "however it has ended");
+    // That of an attempt's call finds none that failed.
+    let of_call = accepted(with("auto:t", "d", true)).await.unwrap();
+    assert_eq!(accepted(with("auto:t", "d", true)).await.unwrap().id, of_call.id);
+    end_next(&world, &agent, Cause::Permanent).await;
+    assert_ne!(accepted(with("auto:t", "d", true)).await.unwrap().id, of_call.id);
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_task_that_has_succeeded_runs_again_only_if_it_is_named() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let new = plan(&[("a", &[]), ("b", &[("a", FAIL)]), ("c", &[("b", FAIL)])]);
+    world.store.submit_plan(&new).await.unwrap();
+    for _ in 0..3 {
+        end_next(&world, &agent, Cause::Success).await;
+    }
+    assert_eq!(state(&world, &new.id).await, PlanState::Succeeded);
+    let id = |at: usize| &new.tasks[at].1.id;
+    let retried = world.store.retry(id(1), "a test").await.unwrap();
+    assert_eq!((retried.from, retried.to), (Succeeded, Succeeded));
+    world.store.run_again(id(1), "a test").await.unwrap();
+    world.store.run_again(id(2), "a test").await.unwrap();
+    assert_eq!(state(&world, &new.id).await, PlanState::Running);
+    let order = [end_next(&world, &agent, Cause::Success).await, end_next(&world, &agent, Cause::Success).await];
+    assert_eq!(order, ["b", "c"], "in their order, and a is done");
+    assert_eq!(state(&world, &new.id).await, PlanState::Succeeded);
 }
 
 #[tokio::test]

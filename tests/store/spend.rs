@@ -64,6 +64,7 @@ async fn usage_is_summed_once_whoever_reports_it_how_often() {
         assert_eq!(costs(&world, kind, name).await, expected, "{kind} {name}");
     }
     let tasks = world.store.spent_by_tasks().await.unwrap();
+    let tasks: Vec<_> = tasks.into_iter().map(|spent| (spent.id, spent.at, spent.usage)).collect();
     assert_eq!(tasks.len(), 2);
     check::structures(&world).await;
 }

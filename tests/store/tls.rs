@@ -75,7 +75,7 @@ async fn a_server_with_tls_is_used_and_verified() {
     let accepted = store.delegate(&task("x")).await.unwrap();
     assert!(store.task(&accepted.id).await.unwrap().is_some());
     // Subscriptions have a connection of their own.
-    store.watch_tasks(&[accepted.id]).await.unwrap();
+    store.watch_work(&[accepted.id], &[]).await.unwrap();
     let error = server.store(false).info().await.unwrap_err().to_string();
     assert!(error.contains("certificate") && !error.contains("sesame"), "{error}");
 }

@@ -341,7 +341,7 @@ async fn the_end_of_a_task_is_told_to_who_watches() {
     let agent = world.agent("shell-1").await;
     let id = world.delegate(&task("x")).await;
     let after = world.delegate(&task_after("y", &[&id])).await;
-    let mut ends = world.store.watch_tasks(&[id.clone(), after]).await.unwrap();
+    let mut ends = world.store.watch_work(&[id.clone(), after], &[]).await.unwrap();
     let claimed = world.claim(&agent).await;
     world.finish(&agent, &claimed, Cause::Permanent).await;
     for _ in 0..2 {
@@ -360,7 +360,7 @@ async fn a_task_that_needs_a_person_or_is_delayed_wakes_its_watchers() {
     let [asks, held, delayed, needs] = [(); 4].map(|()| task("x"));
     let woken = async |task, by: &str| {
         let id = world.delegate(&task).await;
-        let mut news = world.store.watch_tasks(std::slice::from_ref(&id)).await.unwrap();
+        let mut news = world.store.watch_work(std::slice::from_ref(&id), &[]).await.unwrap();
         let claimed = world.claim(&agent).await;
         assert!(news.next().now_or_never().is_none(), "{by}: nothing has happened yet");
         match by {

@@ -92,16 +92,16 @@ pub enum Verb {
     Attach(Attach),
     /// Submit a task, and print its id
     Delegate(Box<Delegate>),
-    /// Wait until tasks have ended
+    /// Wait until tasks or plans have ended
     Wait(Wait),
     /// Print a task's answer, and nothing else
     Result(OneTask),
     /// List tasks, newest first
     #[command(aliases = ["ls", "list"])]
     Tasks(Tasks),
-    /// Show everything that is recorded about a task or an agent
+    /// Show everything that is recorded about a task, an agent or a plan
     Show(OneTarget),
-    /// Explain the state of a task or an agent
+    /// Explain the state of a task, an agent or a plan
     Why(OneTarget),
     /// Change a task that does not run: its text, role, priority and more
     Edit(Box<Edit>),

@@ -59,6 +59,9 @@ pub struct Source {
     /// What the plan is for, instead of its own text
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
+    /// Idempotency key: the same key returns the same plan
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
 }
 
 /// The same after `orch plan` itself.
@@ -73,6 +76,9 @@ pub struct OptionalSource {
     /// What the plan is for, instead of its own text
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
+    /// Idempotency key: the same key returns the same plan
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
 }
 
 /// `orch plan list`
@@ -108,12 +114,19 @@ pub struct OnePlan {
 
 /// `orch plan retry`
 #[derive(Debug, Args)]
-#[command(after_help = "What has succeeded does not run again.")]
+#[command(after_help = "What has succeeded does not run again unless it is named with --only or --downstream.
+
+Examples:
+  orch plan retry checkout
+  orch plan retry checkout --downstream api")]
 pub struct PlanRetry {
     /// The plan
     #[arg(value_name = "PLAN")]
     pub plan: String,
-    /// Only this task, by its key or id
-    #[arg(long, value_name = "KEY")]
+    /// Only this task, by its key or id, even if it has succeeded
+    #[arg(long, value_name = "KEY", conflicts_with = "downstream")]
     pub only: Option<String>,
+    /// This task and everything after it, even if it has succeeded
+    #[arg(long, value_name = "KEY")]
+    pub downstream: Option<String>,
 }

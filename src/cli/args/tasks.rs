@@ -57,8 +57,8 @@ Examples:
   orch wait t-7k2m9qx4hz --timeout 10m
   orch wait --any t-7k2m9qx4hz t-3v8n1c5ydw")]
 pub struct Wait {
-    /// The tasks; an agent stands for its task
-    #[arg(value_name = "TASK|AGENT", required = true)]
+    /// The tasks or plans; an agent stands for its task
+    #[arg(value_name = "TASK|PLAN|AGENT", required = true)]
     pub tasks: Vec<String>,
     /// Wait until one of them has ended, instead of all
     #[arg(long)]
@@ -71,8 +71,8 @@ pub struct Wait {
 /// A verb about one task.
 #[derive(Debug, Args)]
 pub struct OneTask {
-    /// The task; an agent stands for its task
-    #[arg(value_name = "TASK|AGENT")]
+    /// The task or the plan; an agent stands for its task
+    #[arg(value_name = "TASK|PLAN|AGENT")]
     pub task: String,
 }
 
@@ -82,8 +82,8 @@ pub struct OneTask {
   orch cancel t-7k2m9qx4hz
   orch cancel --label sprint=42")]
 pub struct Cancel {
-    /// The tasks; an agent stands for its task
-    #[arg(value_name = "TASK|AGENT", required_unless_present = "label")]
+    /// The tasks or plans; an agent stands for its task
+    #[arg(value_name = "TASK|PLAN|AGENT", required_unless_present = "label")]
     pub tasks: Vec<String>,
     /// Every open task with this label; repeat it for tasks that have all of them
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = values::label_filter)]
@@ -98,8 +98,8 @@ Examples:
   orch retry t-7k2m9qx4hz
   orch retry --all-failed --label sprint=42")]
 pub struct Retry {
-    /// The tasks; an agent stands for its task
-    #[arg(value_name = "TASK|AGENT", required_unless_present = "all_failed")]
+    /// The tasks or plans; an agent stands for its task
+    #[arg(value_name = "TASK|PLAN|AGENT", required_unless_present = "all_failed")]
     pub tasks: Vec<String>,
     /// Every failed task
     #[arg(long, conflicts_with = "tasks")]
@@ -109,11 +109,11 @@ pub struct Retry {
     pub label: Vec<(String, Option<String>)>,
 }
 
-/// A verb about a task or an agent.
+/// A verb about a task, an agent or a plan.
 #[derive(Debug, Args)]
 pub struct OneTarget {
-    /// A task (t-7k2m9qx4hz, t-7k, @last) or an agent (sonnet-1)
-    #[arg(value_name = "TASK|AGENT")]
+    /// A task (t-7k2m9qx4hz, t-7k, @last, checkout/api), an agent (sonnet-1) or a plan (p-3v8n1c5ydw, checkout)
+    #[arg(value_name = "TASK|PLAN|AGENT")]
     pub target: String,
 }
 
@@ -148,6 +148,9 @@ pub struct Tasks {
     /// Only subtasks of this task
     #[arg(long, value_name = "TASK")]
     pub parent: Option<String>,
+    /// Only tasks of this plan
+    #[arg(long, value_name = "PLAN", conflicts_with = "parent")]
+    pub plan: Option<String>,
     /// At most this many
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = values::at_least_one, allow_negative_numbers = true)]
     pub last: usize,
@@ -169,8 +172,8 @@ Examples:
   orch logs t-7k2m9qx4hz -n 200 --grep 'error|warning'"
 )]
 pub struct Logs {
-    /// Only lines of this task or agent [default: of all]
-    #[arg(value_name = "TASK|AGENT")]
+    /// Only lines of this task, agent or plan [default: of all]
+    #[arg(value_name = "TASK|PLAN|AGENT")]
     pub target: Option<String>,
     /// Only lines of this task
     #[arg(long, value_name = "TASK")]
@@ -219,7 +222,7 @@ Examples:
 )]
 pub struct Costs {
     /// Sum up by this
-    #[arg(long, value_name = "role|agent|day|task", value_parser = values::costs_by(), default_value = "role")]
+    #[arg(long, value_name = "role|agent|day|task|plan", value_parser = values::costs_by(), default_value = "role")]
     pub by: CostsBy,
     /// Go back this far (12h, 7d) [default: 7d]
     #[arg(long, value_name = "T", value_parser = values::duration)]

@@ -71,10 +71,11 @@ pub(super) fn ended_state() -> impl TypedValueParser<Value = TaskState> {
 
 /// What each line of `orch costs` is about.
 pub(super) fn costs_by() -> impl TypedValueParser<Value = CostsBy> {
-    PossibleValuesParser::new(["role", "agent", "day", "task"]).map(|word| match word.as_str() {
+    PossibleValuesParser::new(["role", "agent", "day", "task", "plan"]).map(|word| match word.as_str() {
         "agent" => CostsBy::Agent,
         "day" => CostsBy::Day,
         "task" => CostsBy::Task,
+        "plan" => CostsBy::Plan,
         _ => CostsBy::Role,
     })
 }

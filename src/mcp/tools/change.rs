@@ -12,14 +12,17 @@ use crate::{
         args::{self, Parameters},
         reply::{Answer, reply},
     },
-    ops::types,
-    view::{View, task},
+    ops::{
+        Work,
+        types::{self, Rerun},
+    },
+    view::{View, plan, task},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::mcp) struct TaskIds {
-    /// Ids of the tasks.
+    /// Ids of the tasks or plans.
     ids: Vec<String>,
 }
 
@@ -42,7 +45,7 @@ struct Change {
 
 #[tool_router(router = change_tools, vis = "pub(super)")]
 impl Server {
-    /// Cancels tasks and their open subtasks; running ones are asked to stop. An agent that works on a task may cancel only
+    /// Cancels tasks or plans and their open subtasks; running ones are asked to stop. An agent that works on a task may cancel only
     /// its own subtasks.
     #[tool(
         output_schema = args::output::<Changes>(),
@@ -50,10 +53,16 @@ impl Server {
     )]
     async fn cancel_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
         let ops = self.ops().await?;
-        changes(ops.cancel(args::ids(ops, &asked.ids).await?).await?, task::cancelled)
+        let Work { tasks, plans } = args::work(ops, &asked.ids).await?;
+        let of_tasks = if tasks.is_empty() { Vec::new() } else { ops.cancel(tasks).await? };
+        let mut of_plans = Vec::new();
+        for plan in plans {
+            of_plans.push(ops.cancel_plan(plan).await?);
+        }
+        changes(&of_tasks, &of_plans, task::cancelled, plan::cancelled)
     }
 
-    /// Retries failed, cancelled or held tasks, and starts delayed ones immediately. An agent that works on a task may retry
+    /// Retries failed, cancelled or held tasks, and what of a plan failed, and starts delayed ones immediately. An agent that works on a task may retry
     /// only its own subtasks.
     #[tool(
         output_schema = args::output::<Changes>(),
@@ -61,18 +70,35 @@ impl Server {
     )]
     async fn retry_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
         let ops = self.ops().await?;
-        changes(ops.retry(args::ids(ops, &asked.ids).await?).await?, task::retried)
+        let Work { tasks, plans } = args::work(ops, &asked.ids).await?;
+        let of_tasks = if tasks.is_empty() { Vec::new() } else { ops.retry(tasks).await? };
+        let mut of_plans = Vec::new();
+        for plan in plans {
+            of_plans.push(ops.retry_plan(plan, Rerun::Failed).await?);
+        }
+        changes(&of_tasks, &of_plans, task::retried, plan::retried)
     }
 }
 
-fn changes(changed: Vec<types::Changed>, words: impl Fn(&types::Changed, &View) -> String) -> Answer<Changes> {
+fn changes(
+    of_tasks: &[types::Changed],
+    of_plans: &[types::PlanChanged],
+    task: impl Fn(&types::Changed, &View) -> String,
+    plan: impl Fn(&types::PlanChanged) -> String,
+) -> Answer<Changes> {
     let view = View::plain();
-    let lines: String = changed.iter().map(|one| words(one, &view)).collect();
-    let tasks = changed.iter().map(|one| Change {
+    let lines: String = of_tasks.iter().map(|one| task(one, &view)).chain(of_plans.iter().map(plan)).collect();
+    let tasks = of_tasks.iter().map(|one| Change {
         id: one.id.to_string(),
         from: one.from.as_str(),
         state: one.state.as_str(),
         changed: one.changed,
     });
-    reply(lines.trim_end(), Changes { tasks: tasks.collect() })
+    let plans = of_plans.iter().map(|one| Change {
+        id: one.id.to_string(),
+        from: one.from.as_str(),
+        state: one.state.as_str(),
+        changed: one.from != one.state || !one.tasks.is_empty(),
+    });
+    reply(lines.trim_end(), Changes { tasks: tasks.chain(plans).collect() })
 }

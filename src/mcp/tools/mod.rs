@@ -9,6 +9,7 @@ mod fleet;
 mod locks;
 mod look;
 mod people;
+mod plans;
 mod progress;
 mod wait;
 
@@ -29,6 +30,7 @@ impl Server {
             + Server::wait_tools()
             + Server::look_tools()
             + Server::lock_tools()
+            + Server::plan_tools()
             + Server::change_tools()
             + Server::progress_tools()
             + Server::people_tools()

@@ -22,10 +22,15 @@ use crate::{
         task::{self, Outcome, Row},
     },
     model::{
+        plan::PlanSummary,
         task::{Task, TaskState},
         text::one_line,
     },
-    ops::types::{Wait, WaitStep, Waited},
+    ops::{
+        Work,
+        types::{Wait, WaitStep, Waited},
+    },
+    view::{self, View},
 };
 
 /// Clients cancel a tool call after a minute or more. An early answer that says "not yet" reaches them; a complete one that
@@ -42,7 +47,7 @@ const NAMED: usize = 3;
 #[serde(deny_unknown_fields)]
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct WaitTasks {
-    /// Ids of the tasks to wait for.
+    /// Ids of the tasks and plans to wait for.
     ids: Vec<String>,
     /// Return as soon as one of them has ended, not all.
     #[serde(default, deserialize_with = "args::or_default")]
@@ -58,13 +63,23 @@ pub(in crate::mcp) struct Ended {
     done: Vec<Outcome>,
     /// Tasks that have not. Call wait_tasks again with their ids.
     open: Vec<Row>,
+    /// The plans that were named. Of one that is running, call wait_tasks again.
+    plans: Vec<PlanRow>,
     /// Whether the time was over first.
     timed_out: bool,
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+struct PlanRow {
+    id: String,
+    name: String,
+    /// running, held (nothing can go on without a person), succeeded, failed or cancelled.
+    state: &'static str,
+}
+
 #[tool_router(router = wait_tools, vis = "pub(super)")]
 impl Server {
-    /// Waits until tasks have ended, or one waits for a person, and returns results; after 'timeout' at the latest.
+    /// Waits until tasks or plans have ended, or one waits for a person, and returns results; after 'timeout' at the latest.
     /// Waiting costs nothing. If tasks are still open, call it again with their ids.
     #[tool(
         output_schema = args::output::<Ended>(),
@@ -78,7 +93,8 @@ impl Server {
         let allowed = context.peer.peer_info().map_or(DEFAULT, |client| allowed(&client.client_info.name));
         let limit = args::time(asked.timeout.as_deref())?.unwrap_or(allowed).min(MOST);
         let ops = self.ops().await?;
-        let wait = Wait { ids: args::ids(ops, &asked.ids).await?, any: asked.any, timeout: Some(limit) };
+        let Work { tasks: ids, plans } = args::work(ops, &asked.ids).await?;
+        let wait = Wait { ids, plans, any: asked.any, timeout: Some(limit) };
         let now = Wait { timeout: Some(Duration::ZERO), ..wait.clone() };
         let progress = Progress::new(context.peer, context.meta.get_progress_token(), limit);
         // The client cancels the call, or goes away.
@@ -132,11 +148,18 @@ fn room(waited: &Waited) -> usize {
     TEXTS / waited.ended.len().max(1)
 }
 
+impl From<&PlanSummary> for PlanRow {
+    fn from(plan: &PlanSummary) -> PlanRow {
+        PlanRow { id: plan.id.to_string(), name: plan.name.clone(), state: plan.state.as_str() }
+    }
+}
+
 impl From<&Waited> for Ended {
     fn from(waited: &Waited) -> Self {
         Ended {
             done: waited.ended.iter().map(|detail| Outcome::new(detail, room(waited))).collect(),
             open: waited.open.iter().map(Row::from).collect(),
+            plans: waited.plans.iter().chain(&waited.open_plans).map(PlanRow::from).collect(),
             timed_out: waited.timed_out,
         }
     }
@@ -146,6 +169,8 @@ fn in_words(waited: &Waited) -> String {
     let room = room(waited);
     let mut parts: Vec<String> =
         waited.ended.iter().map(|detail| Outcome::new(detail, room).in_words(detail, room)).collect();
+    let done = |plan: &PlanSummary| view::plan::end_in_one_line(plan, &View::plain()).trim_end().to_owned();
+    parts.extend(waited.plans.iter().map(|plan| format!("{} (get_plan shows its tasks)", done(plan))));
     let (held, open): (Vec<&Task>, Vec<&Task>) = waited.open.iter().partition(|task| task.state == TaskState::Held);
     if !held.is_empty() {
         let reason =
@@ -153,8 +178,9 @@ fn in_words(waited: &Waited) -> String {
         let held: Vec<String> = held.iter().map(|task| format!("{}{}", task::in_words(task), reason(task))).collect();
         parts.push(format!("held until a person acts (do not wait for them before that):\n{}", held.join("\n")));
     }
-    if !open.is_empty() {
-        let open: Vec<String> = open.iter().map(|task| task::in_words(task)).collect();
+    if !open.is_empty() || !waited.open_plans.is_empty() {
+        let open = open.iter().map(|task| task::in_words(task));
+        let open: Vec<String> = open.chain(waited.open_plans.iter().map(done)).collect();
         parts.push(format!("not ended yet (call wait_tasks again to go on waiting):\n{}", open.join("\n")));
     }
     parts.join("\n\n")

@@ -47,7 +47,7 @@ impl Ops {
         Ok(self.last_lines(query, grep.as_ref(), |_, _| false).await?.0)
     }
 
-    /// Follows those lines and each new one as it is printed. For a task, the stream ends when the task has ended and
+    /// Follows those lines and each new one as it is printed. For a task or a plan, the stream ends when it has ended and
     /// everything was read.
     ///
     /// # Errors
@@ -151,8 +151,19 @@ impl<'a> Follow<'a> {
         if self.query.task.is_none() {
             self.look_for_tasks().await?;
         }
+        // Before its tasks: what they print after its end is not missed.
+        let plan_is_over = match &self.query.plan {
+            Some(plan) => {
+                let plans = self.ops.existing_plans(std::slice::from_ref(plan)).await?;
+                plans.iter().all(|plan| plan.state.is_terminal())
+            }
+            None => false,
+        };
         for task in self.open.clone() {
             self.look_at(&task).await?;
+        }
+        if plan_is_over {
+            self.is_over = self.open.is_empty();
         }
         if self.tails.len() > ATTEMPTS && self.query.task.is_none() {
             // The oldest are dropped, except running ones.
@@ -185,7 +196,12 @@ impl<'a> Follow<'a> {
         let claimed = |event: &&Event| {
             event.kind == EventKind::TaskRunning && agent.is_none_or(|agent| event.agent.as_deref() == Some(agent))
         };
+        let of_plan = match &self.query.plan {
+            Some(plan) => Some(self.ops.tasks_of_plan(plan).await?),
+            None => None,
+        };
         let newest = events.iter().rev().filter(claimed).filter_map(|event| event.task.as_ref()?.parse().ok());
+        let newest = newest.filter(|task| of_plan.as_ref().is_none_or(|tasks| tasks.contains(task)));
         self.open.extend(newest.take(ATTEMPTS));
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! Files are read on separate threads, because a runner that serves its programs must not wait for a disk.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     vec,
 };
 
@@ -19,7 +19,7 @@ use super::pattern;
 use crate::{
     error::{Error, Kind, Result},
     home::output::{self, Kept, Reader},
-    model::id::TaskId,
+    model::id::{PlanId, TaskId},
     ops::{LogFound, LogLine, LogQuery, Looked, Ops, Steps},
 };
 
@@ -87,7 +87,7 @@ impl Search<'_> {
 
     async fn begin(&mut self) -> Result<()> {
         let grep = pattern(self.query.grep.as_deref())?;
-        if let (Some(grep), None) = (&grep, &self.query.task) {
+        if let (Some(grep), None, None) = (&grep, &self.query.task, &self.query.plan) {
             let home = self.ops.home.clone();
             let tasks = blocking(move || home.tasks_by_folder()).await?;
             if tasks.len() > self.few {
@@ -177,6 +177,10 @@ impl Ops {
             }
             return Ok((last(lines, query.last), looked));
         }
+        if let Some(plan) = &query.plan {
+            let tasks = self.tasks_of_plan(plan).await?;
+            kept.retain(|kept| tasks.contains(&kept.task));
+        }
         // The one that printed last first.
         kept.sort_by_key(|kept| std::cmp::Reverse(kept.changed));
         let mut rest = kept.as_slice();
@@ -205,6 +209,12 @@ impl Ops {
             self.must_have_been(agent).await?;
         }
         Ok((lines, looked))
+    }
+
+    /// The tasks of a plan.
+    pub(super) async fn tasks_of_plan(&self, plan: &PlanId) -> Result<BTreeSet<TaskId>> {
+        self.existing_plans(std::slice::from_ref(plan)).await?;
+        Ok(self.ask(|s| s.plan_tasks(plan)).await?.into_values().collect())
     }
 
     /// Who ran the attempts of these tasks.

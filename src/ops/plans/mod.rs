@@ -1,16 +1,19 @@
 //! `orch plan`: tasks with dependencies that are submitted as one.
 
+mod change;
 mod outlook;
 mod submit;
 
-use super::{Ops, PlanChanged, tasks::ended_as};
+use std::collections::HashMap;
+
+use super::Ops;
 use crate::{
     error::{Error, Result},
     model::{
-        id::PlanId,
+        id::{PlanId, TaskId},
         plan::{PlanDetail, PlanEdge, PlanSummary, PlanTask},
         suggest::{nearest, printable},
-        task::{Task, TaskState, Usage},
+        task::{Task, Usage},
     },
     plan::rank,
     store::plans::NewPlan,
@@ -40,8 +43,8 @@ impl Ops {
             return Ok(id);
         }
         let plans = self.plans(SEARCHED).await?;
-        if let Some(plan) = plans.iter().find(|plan| plan.name == word) {
-            return Ok(plan.id.clone());
+        if let Some(plan) = named(&plans, word) {
+            return Ok(plan);
         }
         let begins: Vec<&PlanSummary> =
             plans.iter().filter(|plan| word.len() > 2 && plan.id.as_str().starts_with(word)).collect();
@@ -58,16 +61,37 @@ impl Ops {
         }
     }
 
+    /// The newest plan with this name, if there is one.
+    pub(super) async fn plan_named(&self, name: &str) -> Result<Option<PlanId>> {
+        Ok(named(&self.plans(SEARCHED).await?, name))
+    }
+
+    /// All of these plans.
+    ///
+    /// # Errors
+    /// NotFound: there is no such plan. NotRunning: there is no Redis.
+    pub(super) async fn existing_plans(&self, ids: &[PlanId]) -> Result<Vec<PlanSummary>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plans = self.ask(|s| s.plans(ids)).await?;
+        match ids.iter().find(|id| !plans.iter().any(|plan| plan.id == **id)) {
+            Some(unknown) => Err(self.missing(no_plan(unknown)).await),
+            None => Ok(plans),
+        }
+    }
+
     /// A plan with its tasks, its critical path and how long it goes on.
     ///
     /// # Errors
     /// NotFound: there is no such plan. NotRunning: there is no Redis.
     pub async fn show_plan(&self, id: &PlanId) -> Result<PlanDetail> {
         let (plan, tasks) = self.plan_with_tasks(id).await?;
-        let usage = Usage::default();
-        let place = |id: &crate::model::id::TaskId| tasks.iter().position(|(_, task)| task.id == *id);
-        let predecessors: Vec<Vec<usize>> =
-            tasks.iter().map(|(_, task)| task.after.iter().filter_map(place).collect()).collect();
+        let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id.clone()).collect();
+        let used = self.ask(|s| s.used(&ids)).await?;
+        let usage = used.iter().fold(Usage::default(), |sum, usage| sum.and(usage));
+        let places = places(&tasks);
+        let predecessors = predecessors(&tasks);
         let took = self.ask(|s| s.durations(outlook::HISTORY)).await?;
         let outlook = outlook::outlook(&tasks, &predecessors, &took, |role| {
             self.config.roles.get(role).map_or(1, |role| role.max)
@@ -76,9 +100,9 @@ impl Ops {
         let is_over = plan.state.is_terminal();
         let listed = rank::order(&predecessors).into_iter().map(|at| {
             let (key, task) = &tasks[at];
-            let edge = |first: &crate::model::id::TaskId| {
+            let edge = |first: &TaskId| {
                 let edge = task.edges.get(first).copied().unwrap_or_default();
-                Some(PlanEdge { task: tasks[place(first)?].0.clone(), edge })
+                Some(PlanEdge { task: tasks[*places.get(first)?].0.clone(), edge })
             };
             PlanTask {
                 key: key.clone(),
@@ -91,6 +115,7 @@ impl Ops {
                 slack_ms: outlook.path.slack[at],
                 duration_ms: outlook.durations[at],
                 reason: task.reason.clone(),
+                usage: used.get(at).cloned().unwrap_or_default(),
             }
         });
         Ok(PlanDetail {
@@ -104,8 +129,8 @@ impl Ops {
     }
 
     /// The plan and its tasks, in the order in which they were accepted.
-    async fn plan_with_tasks(&self, id: &PlanId) -> Result<(PlanSummary, Vec<(String, Task)>)> {
-        let plan = self.ask(|s| s.plans(std::slice::from_ref(id))).await?.pop().ok_or_else(|| no_plan(id))?;
+    pub(super) async fn plan_with_tasks(&self, id: &PlanId) -> Result<(PlanSummary, Vec<(String, Task)>)> {
+        let plan = self.existing_plans(std::slice::from_ref(id)).await?.pop().ok_or_else(|| no_plan(id))?;
         let keys = self.ask(|s| s.plan_tasks(id)).await?;
         let ids: Vec<_> = keys.values().cloned().collect();
         let mut tasks = Vec::with_capacity(ids.len());
@@ -117,66 +142,28 @@ impl Ops {
         tasks.sort_by(|(a_key, a), (b_key, b)| (a.created_at, a_key).cmp(&(b.created_at, b_key)));
         Ok((plan, tasks))
     }
+}
 
-    /// Cancels a plan with its open tasks.
-    ///
-    /// # Errors
-    /// NotFound: there is no such plan. Failed: an agent calls within an attempt. NotRunning: there is no Redis.
-    pub async fn cancel_plan(&self, id: &PlanId) -> Result<PlanChanged> {
-        self.caller.must_not_be_in_an_attempt("plan cancel")?;
-        let plan = self.ask(|s| s.plans(std::slice::from_ref(id))).await?.pop().ok_or_else(|| no_plan(id))?;
-        let reason = format!("asked for by {}", self.caller.in_words());
-        let state = self.ask(|s| s.cancel_plan(id, &reason)).await?;
-        Ok(PlanChanged { id: id.clone(), from: plan.state, state, tasks: Vec::new() })
-    }
+/// The newest of these plans with this name.
+fn named(plans: &[PlanSummary], name: &str) -> Option<PlanId> {
+    plans.iter().find(|plan| plan.name == name).map(|plan| plan.id.clone())
+}
 
-    /// Retries what of a plan failed or was cancelled, and what was cancelled or skipped because of it; with `only`, that
-    /// one task alone. What has succeeded does not run again.
-    ///
-    /// # Errors
-    /// NotFound: there is no such plan or task. Failed: an agent calls within an attempt; or a task can't be retried.
-    pub async fn retry_plan(&self, id: &PlanId, only: Option<&str>) -> Result<PlanChanged> {
-        self.caller.must_not_be_in_an_attempt("plan retry")?;
-        let (plan, tasks) = self.plan_with_tasks(id).await?;
-        let meant = |(key, task): &&(String, Task)| match only {
-            Some(only) => key == only || task.id.as_str() == only,
-            None => matches!(task.state, TaskState::Failed | TaskState::Cancelled | TaskState::Held),
-        };
-        let meant: Vec<&(String, Task)> = tasks.iter().filter(meant).collect();
-        if let (Some(only), []) = (only, meant.as_slice()) {
-            let near = nearest(only, tasks.iter().map(|(key, _)| key.as_str()));
-            let hint = near
-                .map_or_else(|| format!("list them with: orch plan show {id}"), |near| format!("did you mean {near}?"));
-            return Err(Error::not_found(format!("plan {id} has no task {}", printable(only))).hint(hint));
-        }
-        if let (Some(_), [(key, task)]) = (only, meant.as_slice())
-            && task.state == TaskState::Succeeded
-        {
-            return Err(Error::failed(format!("task {key} has {}, and does not run again", ended_as(task.state)))
-                .hint("submit the plan again to run all of it"));
-        }
-        let reason = format!("retried by {}", self.caller.in_words());
-        let mut again: Vec<String> = Vec::new();
-        // Each after those that it comes after: one whose predecessor has not been retried yet would be refused.
-        for (key, task) in meant {
-            // An earlier one may have revived it.
-            if again.contains(key) {
-                continue;
-            }
-            match self.ask(|s| s.retry(&task.id, &reason)).await {
-                Ok(retried) => {
-                    let others = tasks.iter().filter(|(_, task)| retried.others.contains(&task.id));
-                    again.extend((retried.from != retried.to).then(|| key.clone()));
-                    again.extend(others.map(|(key, _)| key.clone()));
-                }
-                // It was never approved, or a task outside the plan keeps it.
-                Err(e) if only.is_some() => return Err(e),
-                Err(_) => {}
-            }
-        }
-        let now = self.ask(|s| s.plans(std::slice::from_ref(id))).await?.pop().ok_or_else(|| no_plan(id))?;
-        Ok(PlanChanged { id: id.clone(), from: plan.state, state: now.state, tasks: again })
-    }
+/// Where each task stands.
+fn places(tasks: &[(String, Task)]) -> HashMap<&TaskId, usize> {
+    tasks.iter().enumerate().map(|(at, (_, task))| (&task.id, at)).collect()
+}
+
+/// For each task the places of those that it comes after.
+fn predecessors(tasks: &[(String, Task)]) -> Vec<Vec<usize>> {
+    let places = places(tasks);
+    tasks.iter().map(|(_, task)| task.after.iter().filter_map(|first| places.get(first).copied()).collect()).collect()
+}
+
+pub(super) fn no_task_of<'a>(plan: &PlanId, word: &str, keys: impl Iterator<Item = &'a str>) -> Error {
+    let near = nearest(word, keys);
+    let hint = near.map_or_else(|| format!("list them with: orch show {plan}"), |near| format!("did you mean {near}?"));
+    Error::not_found(format!("plan {plan} has no task {}", printable(word))).hint(hint)
 }
 
 fn no_plan(id: &PlanId) -> Error {

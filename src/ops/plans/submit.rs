@@ -1,5 +1,7 @@
 //! `orch plan check` and `orch plan submit`.
 
+use sha2::{Digest, Sha256};
+
 use super::{NewPlan, Ops, outlook::History};
 use crate::{
     config::DriverKind,
@@ -9,8 +11,9 @@ use crate::{
         id::{PlanId, TaskId},
         text::count,
     },
-    ops::{Caller, Delegate, PlanChecked, PlanSource, PlanSubmitted, PlannedTask},
+    ops::{Caller, Delegate, PlanChecked, PlanSource, PlanSubmitted, PlannedTask, delegate::check_key},
     plan::{self, Located, Plan, Reading, Terms, rank},
+    store::plans::{AcceptedPlan, PlanKey},
 };
 
 /// Largest document.
@@ -47,9 +50,17 @@ impl Ops {
     /// # Errors
     /// Usage: the plan has mistakes, which the error lists. Those of [`Ops::delegate`].
     pub async fn submit_plan(&self, source: &PlanSource) -> Result<PlanSubmitted> {
+        check_key(source.key.as_deref())?;
         let (new, tasks) = self.prepare_plan(source).await?;
-        let state = self.ask(|s| s.submit_plan(&new)).await?;
-        Ok(PlanSubmitted { id: new.id, state, tasks })
+        let AcceptedPlan { id, state, created } = self.ask(|s| s.submit_plan(&new)).await?;
+        let tasks = match created {
+            true => tasks,
+            false => {
+                let known = self.ask(|s| s.plan_tasks(&id)).await?;
+                known.into_iter().map(|(key, id)| PlannedTask { key, id }).collect()
+            }
+        };
+        Ok(PlanSubmitted { id, state, tasks, created })
     }
 
     /// The plan as the store takes it, and its tasks in the order of the document.
@@ -96,10 +107,23 @@ impl Ops {
                 .then(|| self.config.master.session.clone()),
             parent: self.caller.attempt().cloned(),
             who: self.caller.in_words(),
+            key: self.key_of(source),
         };
         let listed =
             plan.tasks.iter().zip(&ids).map(|(task, id)| PlannedTask { key: task.key.clone(), id: id.clone() });
         Ok((new, listed.collect()))
+    }
+
+    /// The caller's own key; within an attempt without one, what the same call of a later attempt has as well.
+    fn key_of(&self, source: &PlanSource) -> Option<PlanKey> {
+        let digest = digest(source);
+        match (&source.key, self.caller.attempt()) {
+            (Some(key), _) => Some(PlanKey { key: key.clone(), digest, repeats: false }),
+            (None, Some(attempt)) => {
+                Some(PlanKey { key: format!("auto:{}:{digest}", attempt.task), digest, repeats: true })
+            }
+            (None, None) => None,
+        }
     }
 
     /// What a task of a plan says about itself, as one that is delegated says it.
@@ -184,4 +208,16 @@ fn wrong(mistakes: &[Located]) -> Error {
     let more = if mistakes.len() > LISTED { format!("\nand {} more", mistakes.len() - LISTED) } else { String::new() };
     let what = count(mistakes.len() as u64, "mistake", "mistakes");
     Error::usage(format!("the plan has {what}:\n{}{more}", lines.join("\n"))).hint("nothing was submitted")
+}
+
+/// A plan's content in short: its document, and what is put into it.
+fn digest(source: &PlanSource) -> String {
+    let mut hash = Sha256::new();
+    let vars = source.vars.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+    for part in [source.document.as_str(), source.text.as_deref().unwrap_or("")].into_iter().chain(vars) {
+        // With its length: no two contents run together to the same bytes.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

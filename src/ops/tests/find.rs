@@ -6,7 +6,7 @@ use crate::error::Kind;
 async fn task_named(ops: &Ops, word: &str) -> Result<TaskId> {
     match ops.find(word, Wanted::Task).await? {
         Target::Task(task) => Ok(task),
-        Target::Agent(agent) => panic!("{word} was read as agent {agent}"),
+        other => panic!("{word} was read as {other}"),
     }
 }
 

@@ -16,16 +16,28 @@ pub enum CostsBy {
     Day,
     /// By task, without its subtasks.
     Task,
+    /// By plan.
+    Plan,
 }
 
 /// One line of `orch costs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostRow {
-    /// The role, agent, day or task.
+    /// The role, agent, day, task or plan.
     pub name: String,
+    /// Of a plan: how it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// What it used.
     #[serde(flatten)]
     pub usage: Usage,
+}
+
+impl CostRow {
+    /// What a role, an agent, a day, a task or a plan has used.
+    pub fn new(name: String, usage: Usage) -> CostRow {
+        CostRow { name, title: None, usage }
+    }
 }
 
 /// What `orch costs` answers.

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{id::TaskId, time::Timestamp};
+use crate::model::{
+    id::{PlanId, TaskId},
+    time::Timestamp,
+};
 
 /// `orch logs`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -13,6 +16,9 @@ pub struct LogQuery {
     pub agent: Option<String>,
     /// Of this task (all its attempts).
     pub task: Option<TaskId>,
+    /// Of the tasks of this plan.
+    #[serde(default)]
+    pub plan: Option<PlanId>,
     /// How many of the last lines.
     pub last: usize,
     /// Only lines that match.

@@ -19,6 +19,9 @@ pub struct PlanSource {
     pub vars: Vec<(String, String)>,
     /// What it is for, instead of what it says itself.
     pub text: Option<String>,
+    /// Idempotency key: the same key is the same plan.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// What `orch plan check` answers.
@@ -47,6 +50,8 @@ pub struct PlanSubmitted {
     pub state: PlanState,
     /// Its tasks.
     pub tasks: Vec<PlannedTask>,
+    /// Whether this call has submitted it, and not an earlier one with the same key.
+    pub created: bool,
 }
 
 /// A task of a plan that was submitted.
@@ -56,6 +61,19 @@ pub struct PlannedTask {
     pub key: String,
     /// Its id.
     pub id: TaskId,
+}
+
+/// What of a plan runs again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rerun {
+    /// What failed or was cancelled, and what was cancelled or skipped because of it.
+    #[default]
+    Failed,
+    /// This task alone, by its key or id, even if it has succeeded.
+    Only(String),
+    /// This task and everything after it, even if it has succeeded.
+    Downstream(String),
 }
 
 /// What `orch plan cancel` and `orch plan retry` answer.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     agent::Agent,
     evidence::Evidence,
-    id::TaskId,
+    id::{PlanId, TaskId},
+    plan::{PlanDetail, PlanSummary},
     task::{Task, TaskDetail, TaskState},
     words,
 };
@@ -17,6 +18,9 @@ use crate::model::{
 pub struct Wait {
     /// The tasks.
     pub ids: Vec<TaskId>,
+    /// The plans.
+    #[serde(default)]
+    pub plans: Vec<PlanId>,
     /// Until one of them has ended, not all.
     pub any: bool,
     /// Longest time to wait.
@@ -30,14 +34,30 @@ pub struct Waited {
     pub ended: Vec<TaskDetail>,
     /// Those that have not.
     pub open: Vec<Task>,
+    /// Those of the plans that have ended, in the order asked for.
+    #[serde(default)]
+    pub plans: Vec<PlanSummary>,
+    /// Those that have not.
+    #[serde(default)]
+    pub open_plans: Vec<PlanSummary>,
     /// Whether the time was over first.
     pub timed_out: bool,
+}
+
+/// What `orch wait --json` lists.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Ended {
+    /// A task with its attempts and its result.
+    Task(Box<TaskDetail>),
+    /// A plan with how many of its tasks are in each state.
+    Plan(PlanSummary),
 }
 
 /// One step of a wait.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum WaitStep {
-    /// The tasks as they are now: after each end of one of them, and every few seconds.
+    /// The tasks as they are now, those of plans among them: after each end of one of them, and every few seconds.
     Looked(Vec<Task>),
     /// A task has begun to wait for a person.
     Held(Box<Task>),
@@ -62,6 +82,9 @@ pub struct TaskFilter {
     pub parent: Option<TaskId>,
     /// With `parent`: also the subtasks of its subtasks, at any depth.
     pub below: bool,
+    /// Of this plan.
+    #[serde(default)]
+    pub plan: Option<PlanId>,
     /// How many, the newest first; absent: all.
     pub limit: Option<usize>,
 }
@@ -142,6 +165,8 @@ pub enum Target {
     Task(TaskId),
     /// `sonnet-1`, `opus-master`
     Agent(String),
+    /// `p-...`
+    Plan(PlanId),
 }
 
 impl std::fmt::Display for Target {
@@ -149,6 +174,7 @@ impl std::fmt::Display for Target {
         match self {
             Target::Task(task) => task.fmt(f),
             Target::Agent(agent) => agent.fmt(f),
+            Target::Plan(plan) => plan.fmt(f),
         }
     }
 }
@@ -161,6 +187,8 @@ pub enum Shown {
     Task(Box<TaskDetail>),
     /// An agent.
     Agent(Box<Agent>),
+    /// A plan with its tasks.
+    Plan(Box<PlanDetail>),
 }
 
 /// What `orch why` answers: sentences, each based on recorded facts.

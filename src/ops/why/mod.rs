@@ -6,6 +6,7 @@
 mod agent;
 mod chain;
 mod obstacles;
+mod plan;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -121,7 +122,7 @@ impl Explanation {
 }
 
 impl Ops {
-    /// Explains why a task or an agent is in its state.
+    /// Explains why a task, an agent or a plan is in its state.
     ///
     /// # Errors
     /// NotFound: there is none. NotRunning: there is no Redis.
@@ -146,6 +147,13 @@ impl Ops {
                 let facts = AgentFacts { record, task };
                 let said = agent::explain(&around, &facts);
                 Ok(answer(id, facts.record.agent.state.as_str(), said, around.events))
+            }
+            Target::Plan(id) => {
+                let detail = self.show_plan(id).await?;
+                let said = plan::explain(&detail, Timestamp::now());
+                let is_its = |event: &Event| event.plan() == Some(id.as_str());
+                let events = self.search_events(SHOWN, is_its).await?;
+                Ok(answer(id.to_string(), detail.plan.state.as_str(), said, events))
             }
         }
     }

@@ -9,6 +9,7 @@ mod locks;
 mod order;
 mod output;
 mod people;
+mod plans;
 mod planted;
 mod projects;
 mod reload;

@@ -197,3 +197,33 @@ fn what_is_recorded_can_be_read_as_resources() {
     let unknown = client.request("resources/read", json!({"uri": "orch://tasks/t-7k2m9qx4hz"}));
     assert_eq!(unknown["error"]["code"], -32002);
 }
+
+#[test]
+fn a_plan_is_checked_submitted_waited_for_and_shown() {
+    let world = World::started("");
+    let mut client = Client::of(&world);
+    let tasks = json!({
+        "one": {"text": "echo first", "role": "shell"},
+        "two": {"text": "echo second", "role": "shell", "after": ["one"]},
+    });
+    let bad = json!({"name": "both", "tasks": {"one": {"text": "x", "after": ["tow"]}, "two": {"text": "x"}}});
+    let refused = client.ok("submit_plan", bad);
+    assert!(refused["id"].is_null(), "{refused:#}");
+    assert_eq!(refused["mistakes"][0], "tasks.one.after names 'tow', which is no task of the plan; did you mean two?");
+    let checked = client.ok("submit_plan", json!({"name": "both", "tasks": tasks, "check": true}));
+    assert_eq!((&checked["id"], &checked["mistakes"]), (&json!(null), &json!([])));
+    let asked = json!({"name": "both", "text": "what for", "tasks": tasks, "key": "k"});
+    let made = client.ok("submit_plan", asked.clone());
+    let id = made["id"].as_str().unwrap().to_owned();
+    assert_eq!(client.ok("submit_plan", asked)["id"], id.as_str(), "the same key is the same plan");
+    assert_eq!(world.orch_json(&["plan", "list"]).as_array().unwrap().len(), 1);
+
+    let waited = client.ok("wait_tasks", json!({"ids": [id]}));
+    assert_eq!(waited["plans"], json!([{"id": id, "name": "both", "state": "succeeded"}]));
+    let seen = client.ok("get_plan", json!({"id": "both"}));
+    let row = |at: usize| (seen["tasks"][at]["key"].clone(), seen["tasks"][at]["state"].clone());
+    assert_eq!((row(0), row(1)), ((json!("one"), json!("succeeded")), (json!("two"), json!("succeeded"))));
+    assert_eq!(seen["tasks"][1]["after"], json!(["one"]));
+    let cancelled = client.ok("cancel_task", json!({"ids": [id]}));
+    assert_eq!(cancelled["tasks"][0]["changed"], false, "{cancelled:#}");
+}

@@ -1,7 +1,7 @@
 -- The reader of a box knows how tasks ended, because it waited for them: the messages that report it are marked read, as
 -- far as they are the next ones to be read.
 -- KEYS: 1 prefix
--- ARGV: 1 box, 2 reader ('task', 'master' or 'person'), 3... ids of tasks
+-- ARGV: 1 box, 2 reader ('task', 'master' or 'person'), 3... ids of tasks and plans
 -- Returns: how many messages are read by this
 local box, reader, marks, list = ARGV[1], ARGV[2], P .. 'marks:' .. ARGV[1], P .. 'messages:' .. ARGV[1]
 local known = {}
@@ -14,7 +14,7 @@ if read < before_first then return 0 end
 local to = read
 while to < count do
   local message = decoded(redis.call('LINDEX', list, to - before_first) or '')
-  if not (message.tells == 'end' and known[message.task]) then break end
+  if not (message.tells == 'end' and known[message.task or message.plan]) then break end
   to = to + 1
 end
 if to <= read then return 0 end

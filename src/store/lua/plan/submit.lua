@@ -1,13 +1,24 @@
 -- Accepts a plan whose tasks are staged: all of them or none. The first ones become tasks in the same step.
 -- KEYS: 1 prefix
 -- ARGV: 1 plan, 2 what it is (JSON: name, text, total, max_queued, max_depth, max_children, notify; parent, attempt_fence,
---       incarnation, where it is submitted within an attempt), 3 the caller in words
--- Returns: {state, how many of its tasks are not made yet, '1' if it was accepted by this call, else '0'}
--- Refuses: unknown (what was staged is gone: stage it again), draining, queue_full, stale, too_deep, too_many_children
+--       incarnation, where it is submitted within an attempt; key, digest, its content in short, and repeats, set where the key is not
+--       the caller's, but that of an attempt's call with this content), 3 the caller in words
+-- Returns: {state, how many of its tasks are not made yet, '1' if it was accepted by this call, else '0', the plan: an earlier one with
+--          its key, or this one}
+-- Refuses: unknown (what was staged is gone: stage it again), key_taken (it is that of a plan with another content), draining,
+--          queue_full, stale, too_deep, too_many_children
 local plan, record, staged = ARGV[1], P .. 'plan:' .. ARGV[1], P .. 'staged:' .. ARGV[1]
 local known = redis.call('HMGET', record, 'state', 'made', 'total')
-if known[1] then return {known[1], string.format('%d', number(known[3]) - number(known[2])), '0'} end
+if known[1] then return {known[1], string.format('%d', number(known[3]) - number(known[2])), '0', plan} end
 local terms = cjson.decode(ARGV[2])
+local existing = terms.key and redis.call('GET', P .. 'plan_key:' .. terms.key)
+local e = existing and redis.call('HMGET', P .. 'plan:' .. existing, 'state', 'made', 'total', 'digest') or {}
+if e[1] and not terms.repeats and e[4] ~= terms.digest then return refuse(REFUSAL.key_taken, existing) end
+-- A retried task does not have its plan done twice; one that failed or was cancelled is submitted again.
+if e[1] and (not terms.repeats or e[1] == 'running' or e[1] == 'held' or e[1] == 'succeeded') then
+  redis.call('DEL', staged)
+  return {e[1], string.format('%d', number(e[3]) - number(e[2])), '0', existing}
+end
 if #redis.call('HKEYS', staged) ~= terms.total then return refuse(REFUSAL.unknown, plan) end
 local depth = 0
 if terms.parent then
@@ -29,4 +40,4 @@ if queued_tasks() + terms.total > terms.max_queued then return refuse(REFUSAL.qu
 accept_plan(plan, terms, depth, ARGV[3])
 -- A task's own subtasks are few, and end with it.
 local left = grow(plan, terms.parent and terms.total or GROWN_AT_ONCE)
-return {redis.call('HGET', record, 'state'), string.format('%d', left), '1'}
+return {redis.call('HGET', record, 'state'), string.format('%d', left), '1', plan}

@@ -46,6 +46,10 @@ local function accept_plan(plan, terms, depth, by)
     'total', terms.total, 'made', 0, 'depth', depth}
   if terms.parent then append(fields, 'parent', terms.parent) end
   if terms.notify then append(fields, 'notify', terms.notify) end
+  if terms.key then
+    append(fields, 'key', terms.key, 'digest', terms.digest)
+    redis.call('SET', P .. 'plan_key:' .. terms.key, plan)
+  end
   redis.call('HSET', record, unpack(fields))
   redis.call('ZADD', P .. 'plans', redis.call('INCR', P .. 'seq'), plan)
   redis.call('SADD', P .. 'growing', plan)

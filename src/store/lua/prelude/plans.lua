@@ -91,8 +91,9 @@ local function judge_plans()
       if to == 'cancelled' and f[4] then what = what .. ': ' .. f[4] end
       event('plan.' .. to, nil, nil, f[1], to, what, cjson.encode({plan = plan}))
       if to == 'held' then notice({what = 'held', text = what .. ' (' .. plan .. ')'}) end
+      redis.call('PUBLISH', P .. 'news:' .. plan, to)
       if f[3] and to ~= 'running' then
-        post(f[3], {from = 'orch', tells = 'end', text = plan .. ' (' .. short(f[2] or '', 60) .. ') ' .. what})
+        post(f[3], {from = 'orch', plan = plan, tells = to ~= 'held' and 'end' or nil, text = plan .. ' (' .. short(f[2] or '', 60) .. ') ' .. what})
       end
     end
   end

@@ -29,6 +29,8 @@ local function forget_in_plan(plan, key)
   count_in_plan(plan, state, nil)
   redis.call('HDEL', tasks, key or '')
   if redis.call('EXISTS', tasks) == 0 then
+    local its_key = redis.call('HGET', P .. 'plan:' .. plan, 'key')
+    if its_key and redis.call('GET', P .. 'plan_key:' .. its_key) == plan then redis.call('DEL', P .. 'plan_key:' .. its_key) end
     redis.call('DEL', P .. 'plan:' .. plan)
     redis.call('ZREM', P .. 'plans', plan)
   end

@@ -1,14 +1,14 @@
 -- Retries a dead letter, a cancelled, a skipped or a held task at a person's request, with its counts at zero; and what was
 -- cancelled or skipped only because it, or another one that is retried thereby, had ended.
 -- KEYS: 1 prefix
--- ARGV: 1 id, 2 reason, 3 the tools that a person has allowed the task (JSON), or ''
+-- ARGV: 1 id, 2 reason, 3 the tools that a person has allowed the task (JSON), or '', 4 '1' to run it again also if it has succeeded
 -- Returns: {state before, state afterwards, each further task that is retried}; the same state twice where there was
 --          nothing to do
 -- Refuses: unknown, damaged (its record does not read), dependency_ended (how what it comes after has ended keeps it from starting: retry that first),
 --          not_approved (a retry is no approval; the detail is the task and its state)
 
 -- The states before and afterwards, or nil and a refusal.
-local function again(id, reason, allowed_tools)
+local function again(id, reason, allowed_tools, even_succeeded)
   local function allow()
     if allowed_tools and allowed_tools ~= '' then redis.call('HSET', P .. 'task:' .. id, 'allowed_tools', allowed_tools) end
   end
@@ -21,7 +21,8 @@ local function again(id, reason, allowed_tools)
     move(id, from, 'ready', f[2], nil, nil, reason)
     return from, 'ready'
   end
-  if from ~= 'failed' and from ~= 'cancelled' and from ~= 'skipped' and from ~= 'held' then
+  local may = from == 'failed' or from == 'cancelled' or from == 'skipped' or from == 'held' or from == 'succeeded' and even_succeeded
+  if not may then
     -- Its next attempt has them.
     allow()
     return from, from
@@ -57,7 +58,7 @@ local function again(id, reason, allowed_tools)
   return from, to
 end
 
-local from, to = again(ARGV[1], ARGV[2], ARGV[3])
+local from, to = again(ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1')
 if not from then return to end
 local reply, retried, at = {from, to}, {}, 1
 if not OPEN[from] and from ~= to then retried[1] = ARGV[1] end
