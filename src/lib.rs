@@ -66,6 +66,15 @@
 //! in `reports/`; a lease that is not renewed expires, and its attempt counts as `lost`; the late call of a former
 //! lease holder is rejected because its fence is old.
 //!
+//! ## Plans
+//!
+//! A *plan* is a set of tasks with edges between them that is submitted as one. [`plan`] reads the document, reports every
+//! mistake with its place and computes the critical path; it is pure. The store stages the tasks and accepts all of them in
+//! one step (`plan/submit`); they become ordinary tasks some at a time (`plan/grow`), so that no caller waits for a large plan,
+//! and the supervisor continues where a submitter dies. An edge names a condition and a policy ([`model::edge`]); what an end
+//! means for the next task is decided where every end is propagated, in `move`. The state of a plan follows from the number
+//! of its tasks in each state, which `move` keeps and the audit recounts.
+//!
 //! ## Rules
 //!
 //! 1. **One table per state machine.** [`model::task::TRANSITIONS`] and [`model::agent::TRANSITIONS`] are compiled into the

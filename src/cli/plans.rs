@@ -20,16 +20,13 @@ const LARGEST: u64 = 64 << 20;
 
 pub(super) async fn run(args: args::Plan, session: &mut Session) -> Result<u8, End> {
     match args.verb {
-        None => {
-            let args::OptionalSource { file, var, text, key } = args.source;
-            let file = file.ok_or_else(|| Error::usage("no plan is named").hint("orch plan FILE submits one"))?;
-            submit(args::Source { file, var, text, key }, session).await
-        }
+        None => submit(args.source, session).await,
         Some(PlanVerb::Submit(source)) => submit(source, session).await,
         Some(PlanVerb::Check(source)) => {
-            let name = source.file.display().to_string();
+            let of_file = source.file.clone().unwrap_or_default();
             let checked = session.client().await?.check_plan(read(source)?).await?;
             let ok = checked.ok;
+            let name = checked.file.as_ref().map_or(of_file, |file| file.display().to_string());
             session.answer(&checked, |checked, page| view::checked(checked, &name, page))?;
             Ok(if ok { 0 } else { Kind::Usage.exit_code() })
         }
@@ -82,12 +79,19 @@ async fn submit(source: args::Source, session: &mut Session) -> Result<u8, End> 
 }
 
 fn read(source: args::Source) -> Result<PlanSource, End> {
-    let document = match source.file == Path::new("-") {
-        true => stdio::text("-".to_owned())?,
-        false => files::read_text(&source.file, LARGEST).map_err(|e| {
-            Error::usage(format!("{} can't be read: {e}", source.file.display()))
-                .hint("name a TOML or JSON file with a plan")
+    let args::Source { file, template, var: vars, text, key } = source;
+    if template.is_some() {
+        if let (Some(_), Some(_)) = (&file, &text) {
+            return Err(Error::usage("what the plan is for is given twice").hint("leave out --text").into());
+        }
+        return Ok(PlanSource { template, vars, text: text.or(file), key, ..PlanSource::default() });
+    }
+    let file = file.ok_or_else(|| Error::usage("no plan is named").hint("orch plan FILE submits one"))?;
+    let document = match file.as_str() {
+        "-" => stdio::text(file)?,
+        _ => files::read_text(Path::new(&file), LARGEST).map_err(|e| {
+            Error::usage(format!("{file} can't be read: {e}")).hint("name a TOML or JSON file with a plan")
         })?,
     };
-    Ok(PlanSource { document, vars: source.var, text: source.text, key: source.key })
+    Ok(PlanSource { document, vars, text, key, ..PlanSource::default() })
 }

@@ -48,15 +48,16 @@ struct Described {
 pub fn tables() -> Vec<Table> {
     let described = described(REFERENCE);
     let table = |(kind, keys): (&&str, &Vec<(&str, Shape)>)| {
-        let keys = keys.iter().filter(|(_, shape)| !matches!(shape, Shape::Table(_))).map(|(key, shape)| {
-            let said = described.get(&(kind.to_string(), key.to_string()));
-            Key {
-                name: key.to_string(),
-                value: in_words(shape),
-                default: said.and_then(|said| said.default.clone()),
-                text: said.map(|said| said.text.clone()).unwrap_or_default(),
-            }
-        });
+        let keys =
+            keys.iter().filter(|(_, shape)| !matches!(shape, Shape::Table(_) | Shape::Tables)).map(|(key, shape)| {
+                let said = described.get(&(kind.to_string(), key.to_string()));
+                Key {
+                    name: key.to_string(),
+                    value: in_words(shape),
+                    default: said.and_then(|said| said.default.clone()),
+                    text: said.map(|said| said.text.clone()).unwrap_or_default(),
+                }
+            });
         Table { name: kind.to_string(), keys: keys.collect() }
     };
     let mut tables: Vec<Table> = known().iter().map(table).filter(|table| !table.keys.is_empty()).collect();
@@ -123,6 +124,7 @@ fn value_schema(shape: &Shape) -> Map<String, Value> {
         }
         Shape::Map => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         Shape::Table(_) => json!({"type": "object"}),
+        Shape::Tables => json!({"type": "object", "additionalProperties": {"type": "object"}}),
     })
 }
 
@@ -143,6 +145,7 @@ fn in_words(shape: &Shape) -> String {
         Shape::OneOfOrList(words) => format!("{}, or list of strings", any_of(words)),
         Shape::Map => "table of strings".to_owned(),
         Shape::Table(kind) => format!("table [{kind}]"),
+        Shape::Tables => "tables".to_owned(),
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) enum Shape {
     Map,
     /// A table of this kind.
     Table(&'static str),
+    /// Tables whose names and keys another reader knows.
+    Tables,
 }
 
 /// A value that is one of two things.
@@ -118,6 +120,13 @@ impl<'a> Section<'_, 'a> {
         let found = self.get(key, Shape::Table(kind));
         let table = found.and_then(|at| self.as_table(key, at));
         Section { path: self.key(key), reader: self.reader, kind, table, asked: Vec::new() }
+    }
+
+    /// Passes over tables that are read elsewhere.
+    pub fn pass_over(&mut self, key: &'static str) {
+        if let Some(found) = self.get(key, Shape::Tables) {
+            self.as_table(key, found);
+        }
     }
 
     /// Reads every table in this one with `read`, which gets the table's key and its line.

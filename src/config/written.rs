@@ -198,6 +198,8 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
     let schedules = top.section("schedules", "schedules").each("schedules.NAME", schedules::read).into_iter().collect();
+    // Templates of plans: `plan/read` reports what is wrong with one when it is used.
+    top.pass_over("plans");
     top.finish();
     Written {
         name,

@@ -103,7 +103,8 @@ impl Conversation<'_> {
             ),
             Command::Cancel(ids) => {
                 let Work { tasks, plans } = ops.find_work(&ids, Wanted::Task).await?;
-                let changed = if tasks.is_empty() { Vec::new() } else { ops.cancel(tasks).await? };
+                let changed =
+                    if tasks.is_empty() && !plans.is_empty() { Vec::new() } else { ops.cancel(tasks).await? };
                 let mut page: String = changed.iter().map(|change| view::task::cancelled(change, &view)).collect();
                 for plan in plans {
                     page.push_str(&view::plan::cancelled(&ops.cancel_plan(plan).await?));
@@ -112,7 +113,7 @@ impl Conversation<'_> {
             }
             Command::Retry(ids) => {
                 let Work { tasks, plans } = ops.find_work(&ids, Wanted::LastTask).await?;
-                let changed = if tasks.is_empty() { Vec::new() } else { ops.retry(tasks).await? };
+                let changed = if tasks.is_empty() && !plans.is_empty() { Vec::new() } else { ops.retry(tasks).await? };
                 let mut of_plans = String::new();
                 for plan in plans {
                     of_plans.push_str(&view::plan::retried(&ops.retry_plan(plan, Rerun::Failed).await?));

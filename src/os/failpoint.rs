@@ -32,6 +32,9 @@ pub const POINTS: &[&str] = &[
     // `orch delegate`.
     "delegate.checked",
     "delegate.answered",
+    // `orch plan`.
+    "plan.staged",
+    "plan.accepted",
     // `orch start`, then the supervisor.
     "start.turn_taken",
     "start.launched",

@@ -18,7 +18,7 @@ mod tests;
 pub use self::{
     insert::{insert_results, results_in},
     mistake::{Located, Mistake},
-    read::{Reading, Terms, read},
+    read::{Place, Reading, Terms, read},
 };
 use crate::model::{edge::Edge, id::TaskId};
 

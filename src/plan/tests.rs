@@ -14,7 +14,7 @@ use crate::model::edge::{OnFailure, When};
 const ROLES: &[(&str, u32)] = &[("shell", 2), ("backend", 1)];
 
 fn read(document: &str) -> Reading {
-    super::read(document, ROLES, &[], None)
+    super::read(document, Place::default(), ROLES, &[], None)
 }
 
 fn told(document: &str) -> Vec<String> {
@@ -122,11 +122,25 @@ fn a_result_is_inserted_only_after_its_task() {
 #[test]
 fn variables_that_are_given_stand_instead_of_those_written() {
     let given = [("api".to_owned(), "{{vars.api}}".to_owned())];
-    let plan = super::read(GOOD, ROLES, &given, Some("other")).plan.unwrap();
+    let plan = super::read(GOOD, Place::default(), ROLES, &given, Some("other")).plan.unwrap();
     assert_eq!(plan.tasks[0].text(|_| None), "Design {{vars.api}}: other");
     let given = [("apj".to_owned(), String::new())];
-    let mistakes = super::read(GOOD, ROLES, &given, None).mistakes;
+    let mistakes = super::read(GOOD, Place::default(), ROLES, &given, None).mistakes;
     assert!(mistakes[0].what.contains("did you mean api?"), "{mistakes:?}");
+}
+
+#[test]
+fn a_template_stands_within_a_document_and_need_not_name_itself() {
+    let document = "[roles.shell]\n\n[plans.release.tasks.a]\ntext = '{{plan.name}}: {{plan.text}}'\nrole = 'shel'\n";
+    let place = Place { tables: &["plans", "release"], name: Some("release") };
+    let read = |document: &str, place| super::read(document, place, ROLES, &[], Some("v2"));
+    let wrong: Vec<String> =
+        read(document, place).mistakes.iter().map(|mistake| mistake.located(document).to_string()).collect();
+    assert_eq!(wrong, ["5:8: tasks.a.role names an unknown role 'shel'; did you mean shell?"]);
+    let plan = read(&document.replace("shel'", "shell'"), place).plan.unwrap();
+    assert_eq!((plan.name.as_str(), plan.tasks[0].text(|_| None)), ("release", "release: v2".to_owned()));
+    let missing = read(document, Place { tables: &["plans", "other"], name: None }).mistakes;
+    assert_eq!(missing[0].located(document).to_string(), "1:1: plans.other is missing");
 }
 
 #[test]
@@ -189,6 +203,21 @@ fn a_graph_is_written_for_other_programs() {
     let tasks = [task("a", vec![]), task("b\"", vec![(0, "ended".into())])];
     assert!(graph::dot("x", &tasks).contains("\"a\" -> \"b'\" [label=\"ended\"];"));
     assert!(graph::mermaid(&tasks).contains("t0 ==>|ended| t1"));
+}
+
+#[test]
+fn edges_are_drawn_in_columns() {
+    let drawn = |predecessors: &[Vec<usize>]| {
+        let signs: Vec<char> = (0..predecessors.len()).map(|at| char::from(b'a' + at as u8)).collect();
+        let lines = graph::lines(predecessors, &signs, 8).unwrap();
+        lines.into_iter().flat_map(|line| line.above.into_iter().chain([line.node])).collect::<Vec<_>>()
+    };
+    // A diamond, and a task by itself.
+    assert_eq!(drawn(&[vec![], vec![0], vec![0], vec![1, 2], vec![]]), ["a", "├─┐", "│ b", "c │", "├─┘", "d", "e"]);
+    assert_eq!(drawn(&[vec![], vec![], vec![], vec![0, 2]]), ["a", "│ b", "│ c", "├─┘", "d"]);
+    assert_eq!(drawn(&[vec![], vec![], vec![0], vec![0, 1]]), ["a", "│ b", "├─┼─┐", "│ │ c", "├─┘", "d"]);
+    let wide: Vec<Vec<usize>> = (0..9).map(|_| Vec::new()).chain([(0..9).collect()]).collect();
+    assert_eq!(graph::lines(&wide, &[], 8), None);
 }
 
 /// Tasks that come after earlier ones only, with their durations.

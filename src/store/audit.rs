@@ -11,12 +11,14 @@
 mod agent;
 mod image;
 mod locks;
+mod plan;
 mod task;
 mod told;
 
 use std::collections::BTreeSet;
 
 use redis::Value;
+use serde_json::json;
 
 pub use self::image::{Content, Image};
 use self::told::Told;
@@ -31,6 +33,7 @@ struct Who {
     tasks: BTreeSet<String>,
     agents: BTreeSet<String>,
     roles: BTreeSet<String>,
+    plans: BTreeSet<String>,
 }
 
 /// A structure that names several.
@@ -57,6 +60,7 @@ impl Who {
             }
             Some(("held", id)) if id.starts_with("t-") => drop(self.tasks.insert(id.to_owned())),
             Some(("agent", id)) => drop(self.agents.insert(id.to_owned())),
+            Some(("plan" | "plan_tasks", id)) => drop(self.plans.insert(id.to_owned())),
             Some(("ready" | "running" | "waiting" | "idle", role)) => drop(self.roles.insert(role.to_owned())),
             _ => {}
         }
@@ -86,7 +90,8 @@ impl Store {
         let mut found = Vec::new();
         let (tasks, agents): (Vec<_>, Vec<_>) = (who.tasks.iter().collect(), who.agents.iter().collect());
         for some in tasks.chunks(AT_ONCE) {
-            let (last_event, image) = self.look(some, &[], &who.roles).await?;
+            let which = json!({"tasks": some, "agents": [], "roles": who.roles});
+            let (last_event, image) = self.look(&which).await?;
             told.read(self, &last_event, &mut found).await?;
             for id in some {
                 task::judge(&image, id, &mut found);
@@ -95,16 +100,21 @@ impl Store {
             }
         }
         for some in agents.chunks(AT_ONCE) {
-            let (_, image) = self.look(&[], some, &who.roles).await?;
+            let which = json!({"tasks": [], "agents": some, "roles": who.roles});
+            let (_, image) = self.look(&which).await?;
             some.iter().for_each(|id| agent::judge(&image, id, &mut found));
+        }
+        for id in &who.plans {
+            let (_, image) = self.look(&json!({"tasks": [], "agents": [], "roles": [], "plans": [id]})).await?;
+            plan::judge(&image, id, &mut found);
         }
         found.extend(self.misreserved().await?);
         found.extend(self.miscounted_days().await?);
         Ok(found)
     }
 
-    async fn look(&self, tasks: &[&String], agents: &[&String], roles: &BTreeSet<String>) -> Result<(String, Image)> {
-        let which = serde_json::json!({"tasks": tasks, "agents": agents, "roles": roles}).to_string();
+    async fn look(&self, which: &serde_json::Value) -> Result<(String, Image)> {
+        let which = which.to_string();
         let mut seen: Vec<Value> = self.read(self.call(&script::LOOK, [which.as_str()]).await?)?;
         let entries = seen.split_off(seen.len().min(1));
         let last_event = self.read(seen.pop().unwrap_or(Value::Nil))?;
@@ -157,5 +167,6 @@ pub fn judge(image: &Image) -> Vec<String> {
     who.tasks.iter().for_each(|id| task::judge(image, id, &mut found));
     who.tasks.iter().for_each(|id| locks::judge(image, id, &mut found));
     who.agents.iter().for_each(|id| agent::judge(image, id, &mut found));
+    who.plans.iter().for_each(|id| plan::judge(image, id, &mut found));
     found
 }

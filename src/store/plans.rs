@@ -12,11 +12,14 @@ use super::{
     tasks::Delegation,
     values::{parse, to_json},
 };
-use crate::model::{
-    id::{Capability, PlanId, TaskId},
-    json::Shallow,
-    plan::{Counts, PlanState, PlanSummary},
-    task::TaskState,
+use crate::{
+    model::{
+        id::{Capability, PlanId, TaskId},
+        json::Shallow,
+        plan::{Counts, PlanState, PlanSummary},
+        task::TaskState,
+    },
+    os::failpoint,
 };
 
 pub use super::spec::NewTask;
@@ -89,10 +92,12 @@ impl Store {
     /// A refusal that the script's header names, or an unreachable Redis.
     pub async fn submit_plan(&self, new: &NewPlan) -> Result<AcceptedPlan> {
         self.stage_plan(new).await?;
+        failpoint!("plan.staged");
         let terms = terms(new);
         let answer = self.call(&script::SUBMIT_PLAN, [new.id.as_str(), &terms, &new.who]).await?;
         let (state, mut left, _, id): (String, u64, String, String) = self.read(answer)?;
         let id: PlanId = parse(&id, "id")?;
+        failpoint!("plan.accepted");
         while left > 0 {
             left = self.grow_plan(Some(&id)).await?;
         }

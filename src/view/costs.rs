@@ -61,7 +61,7 @@ pub fn used(u: &Usage) -> String {
 }
 
 /// An amount in dollars. `None`: no program has reported one, which does not mean that nothing was spent.
-fn money(usd: f64) -> Option<String> {
+pub(super) fn money(usd: f64) -> Option<String> {
     match usd {
         ..=0.0 => None,
         ..0.005 => Some("<0.01".to_owned()),

@@ -1,10 +1,11 @@
 //! Plans: their lists, their tasks with the critical path, and their graphs.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
-    Style, View,
+    Style, View, costs,
     table::{Cell, Column, Table},
+    text::{pad, width},
 };
 use crate::{
     model::{
@@ -15,7 +16,7 @@ use crate::{
         text::{count, one_line},
     },
     ops::types::{PlanChanged, PlanChecked},
-    plan::graph::{self, Drawn},
+    plan::graph::{self, Drawn, Line},
 };
 
 /// What is wrong with a plan, one line each, and what it is otherwise.
@@ -70,28 +71,41 @@ pub fn page(detail: &PlanDetail, view: &View) -> String {
     if !plan.text.trim().is_empty() {
         out += &view.hanging("  ", &one_line(&plan.text, 300));
     }
+    let drawing = drawing(detail, view);
+    let edges = drawing.iter().flatten().map(|line| width(&line.node)).max().unwrap_or(1);
     let mut table = Table::new([
-        Column::new(" TASK").at_least(8),
+        Column::new("TASK").at_least(edges + 8),
         Column::new("STATE"),
         Column::new("TIME").right(),
         Column::new("SLACK").right().expendable(2),
+        Column::new("USD").right().expendable(4),
         Column::new("ID").expendable(3),
         Column::new("AFTER").expendable(1).at_least(10),
     ]);
-    for task in &detail.tasks {
-        let mark = if task.critical { "*" } else { " " };
+    for (at, task) in detail.tasks.iter().enumerate() {
+        let line = drawing.as_ref().and_then(|lines| lines.get(at));
+        if let Some(above) = line.and_then(|line| line.above.clone()) {
+            let mut cells: [Cell; 7] = std::array::from_fn(|_| Cell::default());
+            cells[0] = Cell::default().led_by(above);
+            table.row(cells);
+        }
+        let mark = line.map_or_else(|| if task.critical { "*" } else { " " }.to_owned(), |line| line.node.clone());
         let after: Vec<String> = task.after.iter().map(edge).collect();
         let unknown = task.duration_ms == 0;
         table.row([
-            Cell::new(&task.key, Style::Plain).led_by(mark.to_owned()),
+            Cell::new(&task.key, Style::Plain).led_by(pad(&mark, edges + 1)),
             Cell::new(task.state.as_str(), Style::of_task(task.state)),
             Cell::from(if unknown { "-".to_owned() } else { time(task) }),
             Cell::from(if task.critical { String::new() } else { human(Duration::from_millis(task.slack_ms)) }),
+            Cell::from(costs::money(task.usage.cost_usd).unwrap_or_default()),
             Cell::from(task.id.as_str()),
             Cell::from(after.join(", ")),
         ]);
     }
     out += &table.render(view);
+    if !detail.usage.is_nothing() {
+        out += &view.hanging("", &format!("It has used {}.", costs::used(&detail.usage)));
+    }
     if let Some(eta) = &detail.eta {
         let [soon, late] = [eta.p50_ms, eta.p90_ms].map(|ms| human(Duration::from_millis(ms)));
         out += &view.hanging("", &format!("It may end in {soon} to {late}, by what earlier tasks took."));
@@ -107,6 +121,32 @@ pub fn page(detail: &PlanDetail, view: &View) -> String {
         PlanState::Failed | PlanState::Cancelled => format!("retry what failed with: orch retry {}\n", plan.id),
         _ => String::new(),
     }
+}
+
+/// The edges between the tasks, drawn left of them; `None` where they take too much of the width.
+fn drawing(detail: &PlanDetail, view: &View) -> Option<Vec<Line>> {
+    let places: HashMap<&str, usize> =
+        detail.tasks.iter().enumerate().map(|(at, task)| (task.key.as_str(), at)).collect();
+    let place = |edge: &PlanEdge| places.get(edge.task.as_str()).copied();
+    let predecessors: Vec<Vec<usize>> =
+        detail.tasks.iter().map(|task| task.after.iter().filter_map(place).collect()).collect();
+    let signs: Vec<char> = detail.tasks.iter().map(|task| if task.critical { '*' } else { 'o' }).collect();
+    // Each column takes two characters: at most two fifths of the width.
+    let lines = graph::lines(&predecessors, &signs, view.width.map_or(20, |width| width / 5))?;
+    let plain = |text: String| match view.ascii {
+        true => text
+            .chars()
+            .map(|sign| match sign {
+                '│' => '|',
+                '─' => '-',
+                '*' | 'o' | ' ' => sign,
+                _ => '+',
+            })
+            .collect(),
+        false => text,
+    };
+    let line = |line: Line| Line { above: line.above.map(plain), node: plain(line.node) };
+    Some(lines.into_iter().map(line).collect())
 }
 
 /// Reasons that a page shows.

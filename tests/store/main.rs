@@ -28,6 +28,7 @@ mod fixture;
 mod forgetting;
 mod format;
 mod ids;
+mod known_bugs;
 mod limits;
 mod lock_figures;
 mod lock_steps;

@@ -20,7 +20,7 @@ use orch::{
 use super::{check, fixture::*};
 
 /// A plan of these tasks: key, and what it comes after with the terms of the edge.
-fn plan(tasks: &[(&str, &[(&str, Edge)])]) -> NewPlan {
+pub fn plan(tasks: &[(&str, &[(&str, Edge)])]) -> NewPlan {
     let id = PlanId::random();
     let ids: BTreeMap<&str, TaskId> = tasks.iter().map(|(key, _)| (*key, TaskId::random())).collect();
     let planned = tasks.iter().map(|(key, after)| {
@@ -45,12 +45,12 @@ fn plan(tasks: &[(&str, &[(&str, Edge)])]) -> NewPlan {
     }
 }
 
-const FAIL: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Fail };
+pub const FAIL: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Fail };
 const SKIP: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Skip };
 const RUN: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Run };
-const FAILED: Edge = Edge { when: When::Failed, on_failure: OnFailure::Fail };
+pub const FAILED: Edge = Edge { when: When::Failed, on_failure: OnFailure::Fail };
 
-async fn states(world: &World, plan: &PlanId) -> Vec<(String, TaskState)> {
+pub async fn states(world: &World, plan: &PlanId) -> Vec<(String, TaskState)> {
     let mut states = Vec::new();
     for (key, id) in world.store.plan_tasks(plan).await.unwrap() {
         states.push((key, world.state(&id).await));
@@ -59,7 +59,7 @@ async fn states(world: &World, plan: &PlanId) -> Vec<(String, TaskState)> {
 }
 
 /// The plan's state, once its counts are those of its tasks.
-async fn state(world: &World, plan: &PlanId) -> PlanState {
+pub async fn state(world: &World, plan: &PlanId) -> PlanState {
     let summary = world.store.plans(std::slice::from_ref(plan)).await.unwrap().remove(0);
     let mut counts = BTreeMap::new();
     for (_, state) in states(world, plan).await {
@@ -71,7 +71,7 @@ async fn state(world: &World, plan: &PlanId) -> PlanState {
     summary.state
 }
 
-async fn end_next(world: &World, agent: &Agent, cause: Cause) -> String {
+pub async fn end_next(world: &World, agent: &Agent, cause: Cause) -> String {
     let claimed = world.claim(agent).await;
     world.finish(agent, &claimed, cause).await;
     claimed.task.plan_key.clone().unwrap()
@@ -252,4 +252,22 @@ async fn a_plan_is_forgotten_with_its_last_task() {
     assert_eq!(world.store.prune(std::time::Duration::ZERO, 10).await.unwrap().len(), 2);
     assert!(world.store.plans(std::slice::from_ref(&new.id)).await.unwrap().is_empty());
     assert!(world.store.newest_plans(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_audit_counts_the_tasks_of_a_plan_anew() {
+    let server = Server::start();
+    let world = server.world("n");
+    let new = plan(&[("a", &[]), ("b", &[("a", FAIL)])]);
+    world.store.submit_plan(&new).await.unwrap();
+    check::structures(&world).await;
+    let mut c = world.raw();
+    let key = world.store.keys().plain(&format!("plan:{}", new.id));
+    redis::cmd("HINCRBY").arg(&key).arg("n:ready").arg(1).exec(&mut c).unwrap();
+    let found = world.store.audit().await.unwrap();
+    assert_eq!(found, [format!("plan {}: it counts 2 ready tasks, and has 1", new.id)]);
+    redis::cmd("HINCRBY").arg(&key).arg("n:ready").arg(-1).exec(&mut c).unwrap();
+    redis::cmd("HSET").arg(&key).arg("state").arg("succeeded").exec(&mut c).unwrap();
+    let found = world.store.audit().await.unwrap();
+    assert_eq!(found, [format!("plan {}: it is succeeded, and has open tasks", new.id)]);
 }

@@ -9,6 +9,7 @@ mod find;
 mod fleet;
 mod many;
 mod mcp;
+mod plan;
 mod recovery;
 mod sandbox;
 mod start;
@@ -37,7 +38,7 @@ const fn group(name: &'static str, about: &'static str, seconds: u64, run: fn() 
 }
 
 /// All groups, in the order in which they are measured.
-pub static GROUPS: [Group; 16] = [
+pub static GROUPS: [Group; 17] = [
     group("start", "a cold orch start, until the master's prompt is shown", 120, start::measure),
     group("delegate", "orch delegate to an idle agent, until the program has started", 120, delegate::to_idle),
     group("launch", "orch delegate without an agent, until the program has started", 180, delegate::to_launched),
@@ -57,6 +58,12 @@ pub static GROUPS: [Group; 16] = [
     ),
     group("files", "files and folders that an attempt without output creates", 60, files::measure),
     group("find", "finding things among 100,000 tasks and 10,000 attempts", 600, find::measure),
+    group(
+        "plan",
+        "plans: check, submit, what they add to their tasks, their time and its estimate",
+        900,
+        plan::measure,
+    ),
     group("sandbox", "what bwrap adds to the start of an attempt", 120, sandbox::measure),
     group(
         "trust",

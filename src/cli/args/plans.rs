@@ -1,7 +1,5 @@
 //! The arguments of `orch plan`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use super::values;
@@ -18,6 +16,7 @@ if there is a mistake, nothing. PLAN is an id, the beginning of one, or the name
 Examples:
   orch plan check checkout.toml
   orch plan checkout.toml --var api=v2
+  orch plan --template release 'Release version 2' --var branch=main
   orch plan show checkout
   orch plan retry checkout"
 )]
@@ -27,7 +26,7 @@ pub struct Plan {
     pub verb: Option<PlanVerb>,
     /// The plan to submit.
     #[command(flatten)]
-    pub source: OptionalSource,
+    pub source: Source,
 }
 
 /// The verbs of `orch plan`.
@@ -50,26 +49,12 @@ pub enum PlanVerb {
 /// Where a plan is, and what is put into it.
 #[derive(Debug, Args)]
 pub struct Source {
-    /// The plan's file; '-' reads standard input
-    #[arg(value_name = "FILE|-")]
-    pub file: PathBuf,
-    /// The value of a variable of the plan (repeatable)
-    #[arg(long, value_name = "K=V", value_parser = values::label)]
-    pub var: Vec<(String, String)>,
-    /// What the plan is for, instead of its own text
-    #[arg(long, value_name = "TEXT")]
-    pub text: Option<String>,
-    /// Idempotency key: the same key returns the same plan
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
-}
-
-/// The same after `orch plan` itself.
-#[derive(Debug, Args)]
-pub struct OptionalSource {
-    /// The plan's file; '-' reads standard input
-    #[arg(value_name = "FILE|-", required = true)]
-    pub file: Option<PathBuf>,
+    /// The plan's file, '-' for standard input; with --template, what the plan is for
+    #[arg(value_name = "FILE|-", required_unless_present = "template")]
+    pub file: Option<String>,
+    /// Use a template: plans/NAME.toml beside sessions.toml, or [plans.NAME] in it
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
     /// The value of a variable of the plan (repeatable)
     #[arg(long, value_name = "K=V", value_parser = values::label)]
     pub var: Vec<(String, String)>,

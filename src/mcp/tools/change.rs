@@ -54,7 +54,7 @@ impl Server {
     async fn cancel_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
         let ops = self.ops().await?;
         let Work { tasks, plans } = args::work(ops, &asked.ids).await?;
-        let of_tasks = if tasks.is_empty() { Vec::new() } else { ops.cancel(tasks).await? };
+        let of_tasks = if tasks.is_empty() && !plans.is_empty() { Vec::new() } else { ops.cancel(tasks).await? };
         let mut of_plans = Vec::new();
         for plan in plans {
             of_plans.push(ops.cancel_plan(plan).await?);
@@ -71,7 +71,7 @@ impl Server {
     async fn retry_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
         let ops = self.ops().await?;
         let Work { tasks, plans } = args::work(ops, &asked.ids).await?;
-        let of_tasks = if tasks.is_empty() { Vec::new() } else { ops.retry(tasks).await? };
+        let of_tasks = if tasks.is_empty() && !plans.is_empty() { Vec::new() } else { ops.retry(tasks).await? };
         let mut of_plans = Vec::new();
         for plan in plans {
             of_plans.push(ops.retry_plan(plan, Rerun::Failed).await?);

@@ -3,6 +3,7 @@
 mod change;
 mod outlook;
 mod submit;
+mod template;
 
 use std::collections::HashMap;
 

@@ -2,7 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{NewPlan, Ops, outlook::History};
+use std::path::Path;
+
+use super::{NewPlan, Ops, outlook::History, template::Document};
 use crate::{
     config::DriverKind,
     error::{Error, Result},
@@ -27,8 +29,8 @@ impl Ops {
     /// # Errors
     /// Usage: the document is too large.
     pub async fn check_plan(&self, source: &PlanSource) -> Result<PlanChecked> {
-        let Reading { plan, mistakes, remarks } = self.read_plan(source)?;
-        let located = |all: &[plan::Mistake]| all.iter().map(|one| one.located(&source.document)).collect();
+        let (document, Reading { plan, mistakes, remarks }) = self.read_plan(source)?;
+        let located = |all: &[plan::Mistake]| all.iter().map(|one| one.located(&document.text)).collect();
         let path = plan.as_ref().map(|plan| {
             let predecessors = plan.predecessors();
             let path = rank::path(&predecessors, &vec![1; plan.tasks.len()]).critical(&predecessors);
@@ -36,6 +38,7 @@ impl Ops {
         });
         Ok(PlanChecked {
             ok: plan.is_some(),
+            file: document.file.clone(),
             name: plan.as_ref().map(|plan| plan.name.clone()).unwrap_or_default(),
             tasks: plan.as_ref().map_or(0, |plan| plan.tasks.len()),
             mistakes: located(&mistakes),
@@ -74,10 +77,10 @@ impl Ops {
         id: PlanId,
         source: &PlanSource,
     ) -> Result<(NewPlan, Vec<PlannedTask>)> {
-        let Reading { plan, mistakes, .. } = self.read_plan(source)?;
+        let (document, Reading { plan, mistakes, .. }) = self.read_plan(source)?;
         let Some(plan) = plan else {
-            let located: Vec<Located> = mistakes.iter().map(|one| one.located(&source.document)).collect();
-            return Err(wrong(&located));
+            let located: Vec<Located> = mistakes.iter().map(|one| one.located(&document.text)).collect();
+            return Err(wrong(&located, document.file.as_deref()));
         };
         let ids: Vec<TaskId> = plan.tasks.iter().map(|_| TaskId::random()).collect();
         let by_key = |key: &str| plan.tasks.iter().position(|task| task.key == key).map(|at| ids[at].clone());
@@ -163,15 +166,20 @@ impl Ops {
         }
     }
 
-    fn read_plan(&self, source: &PlanSource) -> Result<Reading> {
-        if source.document.len() > LARGEST {
-            return Err(Error::usage(format!("the plan has {} bytes, and may have {LARGEST}", source.document.len()))
+    fn read_plan(&self, source: &PlanSource) -> Result<(Document, Reading)> {
+        let document = self.document(source)?;
+        if document.text.len() > LARGEST {
+            return Err(Error::usage(format!("the plan has {} bytes, and may have {LARGEST}", document.text.len()))
                 .hint("put long texts into files, and name these in the tasks' texts"));
         }
         let takes_tasks = |role: &&crate::config::Role| role.driver != DriverKind::Console;
         let roles: Vec<(&str, u32)> =
             self.config.roles.values().filter(takes_tasks).map(|role| (role.name.as_str(), role.max)).collect();
-        let mut reading = plan::read(&source.document, &roles, &source.vars, source.text.as_deref());
+        let name = source.template.as_deref();
+        let within = ["plans", name.unwrap_or_default()];
+        let tables: &[&str] = if document.is_section { &within } else { &[] };
+        let place = plan::Place { tables, name };
+        let mut reading = plan::read(&document.text, place, &roles, &source.vars, source.text.as_deref());
         // What a task printed must not become part of a script.
         let is_script = |task: &&plan::Task| {
             let role = self.config.roles.get(task.role.as_deref().unwrap_or_else(|| self.default_role()));
@@ -182,7 +190,7 @@ impl Ops {
             reading.mistakes.push(plan::Mistake::new(task.at, format!("tasks.{}.text", task.key), what));
         }
         reading.plan = reading.plan.filter(|_| reading.mistakes.is_empty());
-        Ok(reading)
+        Ok((document, reading))
     }
 
     /// The places of a plan's tasks, the one with the longest way to the end first: so each stands after those that it comes
@@ -203,11 +211,12 @@ impl Ops {
     }
 }
 
-fn wrong(mistakes: &[Located]) -> Error {
+fn wrong(mistakes: &[Located], file: Option<&Path>) -> Error {
     let lines: Vec<String> = mistakes.iter().take(LISTED).map(ToString::to_string).collect();
     let more = if mistakes.len() > LISTED { format!("\nand {} more", mistakes.len() - LISTED) } else { String::new() };
     let what = count(mistakes.len() as u64, "mistake", "mistakes");
-    Error::usage(format!("the plan has {what}:\n{}{more}", lines.join("\n"))).hint("nothing was submitted")
+    let of = file.map_or_else(|| "the plan".to_owned(), |file| format!("the template {}", file.display()));
+    Error::usage(format!("{of} has {what}:\n{}{more}", lines.join("\n"))).hint("nothing was submitted")
 }
 
 /// A plan's content in short: its document, and what is put into it.

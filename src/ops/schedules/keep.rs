@@ -195,7 +195,7 @@ fn source(file: &Path, vars: &BTreeMap<String, String>) -> Result<PlanSource> {
     let document =
         files::read_text(file, LARGEST).map_err(|e| Error::usage(format!("{} can't be read: {e}", file.display())))?;
     let vars = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Ok(PlanSource { document, vars, text: None })
+    Ok(PlanSource { document, vars, ..PlanSource::default() })
 }
 
 /// The idempotency key of an occurrence.

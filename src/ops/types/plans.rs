@@ -1,5 +1,7 @@
 //! Requests and answers about plans.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,8 +15,12 @@ use crate::{
 /// A plan as a caller submits it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PlanSource {
-    /// The document: TOML or JSON.
+    /// The document: TOML or JSON. Empty where a template is named.
+    #[serde(default)]
     pub document: String,
+    /// A template of the project: `plans/NAME.toml` beside sessions.toml, or `[plans.NAME]` in it.
+    #[serde(default)]
+    pub template: Option<String>,
     /// Values for its variables.
     pub vars: Vec<(String, String)>,
     /// What it is for, instead of what it says itself.
@@ -29,6 +35,9 @@ pub struct PlanSource {
 pub struct PlanChecked {
     /// Whether it can be submitted.
     pub ok: bool,
+    /// The file of the template that was named, in which the lines are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// Its name.
     pub name: String,
     /// How many tasks it has.

@@ -39,13 +39,28 @@ pub struct Reading {
     pub remarks: Vec<Mistake>,
 }
 
+/// Where a plan stands in its document.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place<'a> {
+    /// The tables in which it stands, the outermost first; none: it is the whole document.
+    pub tables: &'a [&'a str],
+    /// What it is called if it does not say so itself.
+    pub name: Option<&'a str>,
+}
+
 /// Reads a plan. `roles` are the names of the roles that take tasks, each with how many agents it may have; `vars` stand
 /// instead of those of the document, and `text` instead of its text.
 #[must_use]
-pub fn read(document: &str, roles: &[(&str, u32)], vars: &[(String, String)], text: Option<&str>) -> Reading {
+pub fn read(
+    document: &str,
+    place: Place<'_>,
+    roles: &[(&str, u32)],
+    vars: &[(String, String)],
+    text: Option<&str>,
+) -> Reading {
     let mut reader = Reader::default();
     let plan = match node::parse(document) {
-        Ok(root) => reader.plan(&root, roles, vars, text),
+        Ok(root) => reader.found(&root, place).and_then(|root| reader.plan(root, place.name, roles, vars, text)),
         Err(mistakes) => {
             reader.mistakes = mistakes;
             None
@@ -69,9 +84,24 @@ pub fn read(document: &str, roles: &[(&str, u32)], vars: &[(String, String)], te
 type Table = [(Key, Node)];
 
 impl Reader {
+    /// The table at a place.
+    fn found<'a>(&mut self, root: &'a Node, place: Place<'_>) -> Option<&'a Node> {
+        let mut node = root;
+        for (depth, name) in place.tables.iter().enumerate() {
+            let path = place.tables[..=depth].join(".");
+            let Some(below) = field(self.table(node, &path)?, name) else {
+                self.wrong(0, path, "is missing");
+                return None;
+            };
+            node = below;
+        }
+        Some(node)
+    }
+
     fn plan(
         &mut self,
         root: &Node,
+        called: Option<&str>,
         roles: &[(&str, u32)],
         given: &[(String, String)],
         text: Option<&str>,
@@ -80,10 +110,10 @@ impl Reader {
         self.known(table, "", PLAN);
         let name = match field(table, "name") {
             Some(node) => self.text(node, "name").filter(|name| self.is_key(node.at, "name", name)).unwrap_or_default(),
-            None => {
-                self.wrong(0, "name", "is missing: a plan has a name");
+            None => called.map(str::to_owned).unwrap_or_else(|| {
+                self.wrong(root.at, "name", "is missing: a plan has a name");
                 String::new()
-            }
+            }),
         };
         let its_text = self.text_at(table, "", "text").unwrap_or_default();
         let text = text.map_or(its_text, str::to_owned);
@@ -91,7 +121,7 @@ impl Reader {
             self.word_at(table, "", "on_failure", OnFailure::ALL, OnFailure::as_str).unwrap_or(OnFailure::Fail);
         let vars = self.vars(table, given);
         let Some(node) = field(table, "tasks") else {
-            self.wrong(0, "tasks", "is missing: a plan has at least one task, as [tasks.KEY]");
+            self.wrong(root.at, "tasks", "is missing: a plan has at least one task, as [tasks.KEY]");
             return None;
         };
         let tasks = self.table(node, "tasks")?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::common::{Work, World, gate, kill9};
 
+const PLAN: &[&str] = &["plan.staged", "plan.accepted"];
 const DELEGATE: &[&str] = &["delegate.checked", "delegate.answered"];
 /// These are also passed when a start launches its first agent, the master.
 const START: &[&str] = &[
@@ -49,7 +50,7 @@ const STOP_ALONE: &[&str] = &["start.stop_requested", "start.locked", "start.red
 
 #[test]
 fn every_point_is_in_the_code_once_and_in_a_group() {
-    let groups = [DELEGATE, START, SPAWN, LEAVE, CLAIM, FINISH, REAP, MEND, EPOCH, STOP, STOP_ALONE].concat();
+    let groups = [DELEGATE, PLAN, START, SPAWN, LEAVE, CLAIM, FINISH, REAP, MEND, EPOCH, STOP, STOP_ALONE].concat();
     assert_eq!(BTreeSet::from_iter(groups), BTreeSet::from_iter(POINTS.iter().copied()));
     let mut code = String::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -169,6 +170,34 @@ fn a_delegate_that_dies_is_sent_again_and_is_one_task() {
         drill.work.tasks.push(again["id"].as_str().unwrap().to_owned());
     }
     drill.recovers();
+    drill.end();
+}
+
+/// The first hundred tasks are made in the step that accepts the plan, the others after it.
+#[test]
+fn a_plan_whose_submission_dies_is_whole_or_was_never_accepted() {
+    let drill = Drill::started("[roles.shell]\nmax = 2");
+    let task = |n: u32| format!("[tasks.t{n}]\ntext = 'echo {n} >> ran'\n");
+    let tasks: String = (0..110).map(task).collect();
+    fs::write(drill.world.project.join("plan.toml"), format!("name = 'many'\n{tasks}")).unwrap();
+    for point in PLAN {
+        drill.arm(point);
+        assert_eq!(drill.world.orch(&["plan", "plan.toml", "--key", "k"]).code, -1, "{point}");
+        drill.reached(point);
+        if *point == "plan.staged" {
+            assert_eq!(drill.world.orch_json(&["plan", "list"]), serde_json::json!([]), "nothing of it was accepted");
+        }
+    }
+    // The supervisor makes the others, too, and nobody has to come back for that.
+    drill.world.wait_until("every task of the plan has ended", || {
+        let plans = drill.world.orch_json(&["plan", "list"]);
+        plans[0]["state"] == "succeeded" && plans[0]["counts"]["succeeded"] == 110
+    });
+    let again = drill.world.orch_json(&["plan", "plan.toml", "--key", "k"]);
+    assert_eq!((&again["created"], again["tasks"].as_array().map(Vec::len)), (&serde_json::json!(false), Some(110)));
+    let mut ran: Vec<u32> = drill.world.lines("project/ran").iter().map(|line| line.parse().unwrap()).collect();
+    ran.sort_unstable();
+    assert_eq!(ran, (0..110).collect::<Vec<_>>(), "each once");
     drill.end();
 }
 

@@ -97,8 +97,8 @@ fn an_agent_submits_a_plan_of_subtasks_once_and_waits_for_it() {
     let script = "id=$(orch plan inner.toml) && orch wait $id && echo $id >> ids && test $(wc -l < ids) = 2";
     let task = super::done(&world, &[script]);
     assert_eq!(task["state"], "succeeded", "{task:#}");
-    let ids = world.lines("ids");
+    let ids = world.lines("project/ids");
     assert_eq!((ids.len(), ids[0] == ids[1]), (2, true), "the second attempt finds the plan of the first: {ids:?}");
-    assert_eq!(world.lines("ran"), ["x"]);
+    assert_eq!(world.lines("project/ran"), ["x"]);
     assert_eq!(task["children"].as_array().map(Vec::len), Some(1));
 }

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::client::{Client, text};
 use crate::common::World;
 
-const TOOLS: [&str; 18] = [
+const TOOLS: [&str; 20] = [
     "ask_human",
     "cancel_task",
     "delegate_task",
     "drain",
+    "get_plan",
     "get_status",
     "get_task",
     "kill_all",
@@ -24,6 +25,7 @@ const TOOLS: [&str; 18] = [
     "scale_workers",
     "send_message",
     "spawn_workers",
+    "submit_plan",
     "unlock_files",
     "wait_tasks",
 ];
@@ -69,7 +71,7 @@ fn tools_that_reach_others_are_marked_as_such() {
         let tools = listed.as_array().unwrap().iter().filter(|tool| tool["annotations"][hint] == true);
         tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(with("readOnlyHint"), ["get_status", "get_task", "list_locks", "list_tasks", "wait_tasks"]);
+    assert_eq!(with("readOnlyHint"), ["get_plan", "get_status", "get_task", "list_locks", "list_tasks", "wait_tasks"]);
     assert_eq!(with("destructiveHint"), ["cancel_task", "kill_all"]);
 }
 

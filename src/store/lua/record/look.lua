@@ -1,7 +1,7 @@
 -- Everything that is stored about some tasks and agents, and about their neighbours as far as it concerns them, at one
 -- moment. It reads and writes nothing. Texts, contexts and results are left out: they may be large.
 -- KEYS: 1 prefix
--- ARGV: 1 which (JSON: tasks, agents, roles, each a list)
+-- ARGV: 1 which (JSON: tasks, agents, roles, each a list, and perhaps plans)
 -- Returns: {id of the last event or '', {key without prefix, 'fields' 'list' 'set' 'scores' or 'text', content...}...}; of what
 --          is shared (sets, lists of neighbours) only the members that were asked for
 local which = cjson.decode(ARGV[1])
@@ -141,5 +141,14 @@ for _, id in ipairs(which.agents) do
   for _, role in ipairs(which.roles) do member('idle:' .. role, id) end
   local task = redis.pcall('HGET', P .. 'agent:' .. id, 'task')
   if type(task) == 'string' then neighbour(task) end
+end
+
+local PLAN_FIELDS = {'state', 'made', 'total', 'ended_at'}
+for _, state in ipairs(STATES) do PLAN_FIELDS[#PLAN_FIELDS + 1] = 'n:' .. state end
+for _, id in ipairs(which.plans or {}) do
+  fields('plan:' .. id, PLAN_FIELDS)
+  local tasks = redis.pcall('HGETALL', P .. 'plan_tasks:' .. id)
+  add('plan_tasks:' .. id, 'fields', tasks)
+  for i = 2, #tasks, 2 do fields('task:' .. tasks[i], {'state', 'plan'}) end
 end
 return seen
