@@ -79,7 +79,9 @@ impl Reader {
     /// Reports the keys that were not asked for. This comes last, because only then it is known in which table a key belongs.
     pub fn finish(mut self) -> Diagnostics {
         for Unknown { line, table, kind, key } in std::mem::take(&mut self.unknown) {
-            let known: Vec<&str> = self.known.get(kind).into_iter().flatten().map(|(key, _)| *key).collect();
+            let all = self.known.get(kind).into_iter().flatten();
+            let known: Vec<&str> =
+                all.filter(|(_, shape)| !matches!(shape, Shape::Tables)).map(|(key, _)| *key).collect();
             // A table below the one at hand is likelier meant than one elsewhere.
             let elsewhere = |kinds: &str| {
                 let mut homes = self.known.iter().filter(|(home, keys)| {

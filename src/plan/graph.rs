@@ -89,7 +89,7 @@ pub fn lines(predecessors: &[Vec<usize>], signs: &[char], most: usize) -> Option
             None => ' ',
         };
         let node: Vec<String> = columns.iter().enumerate().map(sign).map(String::from).collect();
-        lines.push(Line { above, node: node.join(" ") });
+        lines.push(Line { above, node: node.join(" ").trim_end().to_owned() });
         columns[own] = columns[own].filter(|place| left[*place] > 0);
         while columns.last() == Some(&None) {
             columns.pop();
