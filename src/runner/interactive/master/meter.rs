@@ -50,7 +50,8 @@ type Place = dyn Fn(&Path) -> Option<PathBuf> + Send;
 
 /// The usage meter of one master.
 pub(in crate::runner) struct Meter {
-    record: Option<Record>,
+    /// The conversation and its record, as the program has named them.
+    named: Option<(String, PathBuf)>,
     place: Box<Place>,
     /// What to read, and how often that was requested.
     due: watch::Sender<Option<(u64, Record)>>,
@@ -82,18 +83,17 @@ impl Meter {
                 }
             }
         });
-        Meter { record: None, place: Box::new(place), due, reporter, reporting }
+        Meter { named: None, place: Box::new(place), due, reporter, reporting }
     }
 
     /// Handles a hook of the program.
     pub fn handle(&mut self, hook: &Hook) {
         match hook {
             Hook::Began { session: Some(conversation), record: Some(path), .. } => {
-                let record = |path| Record { conversation: conversation.clone(), path };
-                self.record = (self.place)(path.as_ref()).map(record);
+                self.named = Some((conversation.clone(), path.into()));
             }
             Hook::Ended { .. } | Hook::GoesOn { .. } | Hook::Failed { .. } | Hook::Interrupted | Hook::Left => {
-                let Some(record) = self.record.clone() else { return };
+                let Some(record) = self.record() else { return };
                 self.due.send_modify(|due| *due = Some((due.as_ref().map_or(0, |(n, _)| n + 1), record)));
             }
             _ => {}
@@ -102,9 +102,15 @@ impl Meter {
 
     /// The program has ended: reports what it has used since the last turn.
     pub async fn ended(&self) {
-        if let Some(record) = &self.record {
-            let _ = tokio::time::timeout(LAST_REPORT, self.reporter.report(record)).await;
+        if let Some(record) = self.record() {
+            let _ = tokio::time::timeout(LAST_REPORT, self.reporter.report(&record)).await;
         }
+    }
+
+    /// Returns the record, if it is there: claude makes the folder of a project with the first prompt, after it has named it.
+    fn record(&self) -> Option<Record> {
+        let (conversation, named) = self.named.as_ref()?;
+        Some(Record { conversation: conversation.clone(), path: (self.place)(named)? })
     }
 }
 
