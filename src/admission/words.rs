@@ -14,8 +14,7 @@ pub const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [s
 pub const FREE_DISK: &str =
     "free space on that disk, or set min_free_disk under [supervisor] lower; orch doctor names it";
 /// The supervisor has the PATH of `orch start`; the PATH of a caller may have changed since.
-pub const FIX_ROLE: &str =
-    "orch doctor; after a change of sessions.toml: orch reload; of PATH: orch stop, then orch start";
+pub const FIX_ROLE: &str = "orch doctor; after a change of sessions.toml: orch reload; of PATH: orch restart";
 
 /// A recorded reason, in a sentence of ours.
 const REASON: usize = 200;
@@ -69,7 +68,7 @@ impl Gate {
                 format!("{who} makes room for role {role}: {waits} for a slot (max_agents)")
             }
             Gate::MaxAgents { agents, max } => {
-                let live = count(u64::from(*agents), "agent lives", "agents live");
+                let live = count(u64::from(*agents), "agent runs", "agents run");
                 format!("{live}, and max_agents under [supervisor] allows {max} over all roles")
             }
             Gate::Memory { shortage } | Gate::Disk { shortage } => format!("no new agent is started: {shortage}"),
@@ -79,7 +78,7 @@ impl Gate {
             Gate::Lock(lacking) => lacking.sentence(now),
             Gate::Dependency => "it waits for another task".to_owned(),
             Gate::Delayed { until: Some(until) } if *until > now => {
-                format!("it is tried again in {}, at {until}", human(until.since(now)))
+                format!("it is retried in {}, at {until}", human(until.since(now)))
             }
             Gate::Delayed { .. } => "it is tried again now".to_owned(),
             Gate::Held => "it waits for a person".to_owned(),
@@ -124,7 +123,7 @@ impl Gate {
                     "wait: it ends by itself; or raise the budget: orch budget".to_owned()
                 }
                 (None, _) => FIX_ROLE.to_owned(),
-                (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
+                (Some(_), Some(_)) => format!("wait: it ends automatically; or lift it: orch resume {role}"),
                 (Some(_), None) => {
                     "wait: it ends by itself; orch costs --by role; or raise the budget: orch budget set".to_owned()
                 }

@@ -58,7 +58,7 @@ pub(super) async fn noting_held(ops: &Client, wait: types::Wait) -> Result<Waite
             WaitStep::Held(task) => {
                 if !noted.look(ops, &task.id).await {
                     let reason = task.reason.map(|reason| format!(": {}", one_line(&reason, 200))).unwrap_or_default();
-                    errors::note(&format!("{} is held{reason}; it goes on after: orch retry {}", task.id, task.id));
+                    errors::note(&format!("{} is held{reason}; it continues after: orch retry {}", task.id, task.id));
                 }
             }
             WaitStep::Done(waited) => return waited.in_time(limit),
@@ -91,7 +91,7 @@ impl Noted {
                 let why = one_line(attempt.reason.as_deref().unwrap_or("no reason was recorded"), 200);
                 let wait = human(next.since(ended));
                 let off = again.off.map(|off| format!("\n{off}")).unwrap_or_default();
-                errors::note(&format!("{id} is tried again after {wait}{}: {why}{off}", again.count));
+                errors::note(&format!("{id} is retried in {wait}{}: {why}{off}", again.count));
             }
         }
         let mut asks = false;

@@ -288,7 +288,7 @@ impl Resolver<'_> {
             return value(&written.instructions);
         };
         if written.instructions.is_some() {
-            let what = "is given beside instructions; one of them has to go";
+            let what = "cannot be combined with instructions; remove one of them";
             self.diagnostics.add(at.line, dotted(table, "instructions_file"), what);
             return None;
         }

@@ -189,7 +189,7 @@ fn work(
 ) -> Option<Work> {
     match (&written.text, &written.plan) {
         (Some(_), Some(plan)) => {
-            out.add(plan.line, key("plan"), "is given beside text; one of them has to go");
+            out.add(plan.line, key("plan"), "cannot be combined with text; remove one of them");
             None
         }
         (Some(text), None) => {

@@ -42,7 +42,7 @@ impl Conversation<'_> {
             Command::Agents => {
                 let agents = ops.agents().await?;
                 self.with_known(|k| agents.iter().for_each(|a| k.agent(&a.id)));
-                or(view::agent::list(&agents, &view), "no agent lives")
+                or(view::agent::list(&agents, &view), "no agent runs")
             }
             Command::Questions => {
                 let asked = ops.questions().await?;

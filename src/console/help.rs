@@ -15,7 +15,8 @@ pub(super) fn greeting(namespace: &str, default_role: &str, view: &View) -> Stri
 }
 
 /// The lines after the last prompt.
-pub(super) const GOODBYE: &str = "Tasks and agents go on.\nBack to the master: orch attach\nStop everything: orch stop";
+pub(super) const GOODBYE: &str =
+    "Tasks and agents continue.\nBack to the master: orch attach\nStop everything: orch stop";
 
 /// `/help`
 pub(super) fn help(default_role: &str, view: &View) -> String {

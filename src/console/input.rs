@@ -24,7 +24,7 @@ pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
     ("retry", "ID...", "retry failed, cancelled or held tasks"),
     ("plan", "[ID|FILE]", "list plans, show one, or submit a file"),
     ("pause", "[ROLE]", "start nothing new"),
-    ("resume", "[ROLE]", "go on after a pause, a drain or a limit"),
+    ("resume", "[ROLE]", "continue after a pause, a drain or a limit"),
     ("clear", "", "clear the screen"),
     ("help", "", "this list"),
     ("quit", "", "leave; nothing stops"),

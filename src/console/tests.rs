@@ -324,7 +324,7 @@ async fn commands_answer_and_a_cancelled_task_is_retried() {
             (format!("/retry {id}"), format!("{id}: ready again (was cancelled)")),
             ("/tasks".to_owned(), format!("{id}  ready  ")),
             ("/status".to_owned(), "tasks  1 ready".to_owned()),
-            ("/agents".to_owned(), "no agent lives".to_owned()),
+            ("/agents".to_owned(), "no agent runs".to_owned()),
             ("/show t-0000000000".to_owned(), "t-0000000000".to_owned()),
         ] {
             type_(&line).await;

@@ -56,7 +56,7 @@ pub fn check(template: &str) -> Result<(), String> {
                 || format!("it can name {{{}}}", FIELDS.join("}, {")),
                 |near| format!("did you mean {{{near}}}?"),
             );
-            return Err(format!("{{{}}} stands for nothing; {meant}", printable(name)));
+            return Err(format!("{{{}}} is not a known field; {meant}", printable(name)));
         }
         has_text |= name == "text";
     }
@@ -90,7 +90,7 @@ mod tests {
     fn a_template_names_what_there_is() {
         assert_eq!(check("Do {text}.\n{results}"), Ok(()));
         assert!(check("{results}").unwrap_err().contains("{text}"));
-        assert_eq!(check("{text} {result}").unwrap_err(), "{result} stands for nothing; did you mean {results}?");
+        assert_eq!(check("{text} {result}").unwrap_err(), "{result} is not a known field; did you mean {results}?");
         assert!(check("{text} {zzzzzz}").unwrap_err().contains("it can name {text}, {task}"));
     }
 }

@@ -143,7 +143,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
         let what = format!("the supervisor is not running, and {} not ended", count(open, "task has", "tasks have"));
         out.push(Attention::by(AttentionKind::Supervisor, what, "orch start"));
     } else if !supervised && !look.snapshot.agents.is_empty() {
-        let what = "the supervisor is not running, and agents live";
+        let what = "the supervisor is not running, and agents run";
         out.push(Attention::by(AttentionKind::Supervisor, what, "orch start"));
     }
     out.extend(tampering(look));
@@ -262,7 +262,7 @@ fn waiting_agents(look: &Look, out: &mut Vec<Attention>) {
             Wait::Service(_) if age.is_none_or(|age| age < RETRYING_IS_NEWS) => continue,
             Wait::Service(retry) => {
                 let why = format!("orch why {}", agent.id);
-                let do_ = format!("wait: it goes on by itself, or its task is tried again; {why}");
+                let do_ = format!("wait: it continues automatically, or its task is retried; {why}");
                 let text = Some(retry.why.clone());
                 Attention { text, commands: vec![why], ..Attention::new(AttentionKind::Service, what, do_) }
             }

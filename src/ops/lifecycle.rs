@@ -312,7 +312,7 @@ impl Ops {
                 let said = std::fs::read(&path).unwrap_or_default();
                 let said = crate::model::text::plain(said.get(log_began as usize..).unwrap_or_default());
                 let last = said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing").to_owned();
-                Err(Error::internal(format!("the supervisor ended at once: {last}"))
+                Err(Error::internal(format!("the supervisor ended immediately: {last}"))
                     .hint(format!("look at {}", path.display())))
             }
         }

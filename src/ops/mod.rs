@@ -392,7 +392,7 @@ impl Ops {
         Error::not_running(match home.is_dir() {
             true => format!("orch is not running for '{namespace}' (its state is in {})", home.display()),
             false => format!(
-                "orch is not running for '{namespace}', and never was (its state would be in {})",
+                "orch is not running for '{namespace}', and was never started (its state would be in {})",
                 home.display()
             ),
         })

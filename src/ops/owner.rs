@@ -35,7 +35,7 @@ pub(super) fn load(file: Option<&Path>, note: fn(&str)) -> Result<Loaded> {
         Err(wrong) if wrong.kind == Kind::Configuration => match as_loaded_last(&Env::of_process()?, file) {
             Some(config) => {
                 note(&format!(
-                    "{}; until that is corrected, orch goes by what the supervisor has read before",
+                    "{}; until that is corrected, orch uses the configuration that the supervisor has read",
                     wrong.message.lines().next().unwrap_or_default()
                 ));
                 Ok(Loaded { config, wrong: Some(wrong) })
@@ -69,7 +69,7 @@ fn load_file(file: Option<&Path>, note: fn(&str)) -> Result<Config> {
     let Some(from) = config.follow_move().map_err(|e| home::unusable(&config.home, &e))? else { return Ok(config) };
     let moved = Config::load(file)?;
     note(&format!(
-        "this project was moved here from {}: it goes on as '{}', with its state in {}",
+        "this project was moved here from {}: it continues as '{}', with its state in {}",
         from.display(),
         moved.namespace,
         moved.home.display()

@@ -37,7 +37,7 @@ impl Ops {
         }
         self.launch_supervisor(&[]).await.map_err(|e| {
             let hint = e.hint.clone().unwrap_or_default();
-            Error { hint: Some(format!("the agents go on without a supervisor; {hint}; then: orch start")), ..e }
+            Error { hint: Some(format!("the agents continue without a supervisor; {hint}; then: orch start")), ..e }
         })?;
         let agents = self.ask(|store| store.agents()).await?.len();
         let pid = self.supervisor().map(|supervisor| supervisor.pid);

@@ -64,7 +64,7 @@ impl Ops {
             let step = tokio::select! {
                 step = waiting.next() => step,
                 () = &mut cancelled => {
-                    Err(Error::failed("the wait was cancelled; the tasks go on").hint("wait again at any time"))
+                    Err(Error::failed("the wait was cancelled; the tasks continue").hint("wait again at any time"))
                 }
             };
             if matches!(step, Ok(WaitStep::Looked(_) | WaitStep::Held(_))) {

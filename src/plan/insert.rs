@@ -140,7 +140,7 @@ fn unknown(name: &str, names: &Names<'_>) -> String {
         Some(near) => format!("did you mean {{{{{near}}}}}?"),
         None => "it may name plan.name, plan.text, vars.NAME or results.KEY.text".to_owned(),
     };
-    format!("names {{{{{}}}}}, which stands for nothing; {meant}", printable(name))
+    format!("names {{{{{}}}}}, which is not a known field; {meant}", printable(name))
 }
 
 /// Replaces each `{{results.ID.text}}` by what `result` returns for it; what it does not know stays.

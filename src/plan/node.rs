@@ -130,7 +130,7 @@ impl Json<'_> {
         self.space();
         match self.at == self.text.len() {
             true => Ok(node),
-            false => Err(self.wrong("something stands after the end of the document")),
+            false => Err(self.wrong("unexpected text after the end of the document")),
         }
     }
 
@@ -189,7 +189,7 @@ impl Json<'_> {
             }
             let name = self.string()?;
             if !names.insert(name.clone()) {
-                return Err(Mistake::new(at, name, "stands twice"));
+                return Err(Mistake::new(at, name, "is set twice"));
             }
             self.expect(b':')?;
             fields.push((Key { at, name }, self.value(depth + 1)?));

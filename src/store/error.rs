@@ -308,7 +308,7 @@ fn refusal(code: Refusal, detail: &str) -> Error {
                 .hint(format!("orch approve {id} --budget +N, in US dollars; orch budget says what it has used"))
         }
         Refusal::Idle => Error::failed(format!(
-            "agent {detail} has no task at this moment, and so nobody who would read it"
+            "agent {detail} has no task at this moment, so no program would read it"
         ))
         .hint(match detail.rsplit_once('-') {
             Some((role, _)) => format!("delegate the work to its role: orch delegate --role {role} TEXT"),

@@ -111,7 +111,7 @@ impl Due {
             for state in [TaskState::Blocked, TaskState::Held] {
                 let ids = store.first_ids(state, DAMAGED_AT_ONCE).await?;
                 if store.quarantine_damaged(&ids).await? > 0 {
-                    tracing::error!("{state} tasks whose records are damaged were set aside: orch status names them");
+                    tracing::error!("{state} tasks whose records are damaged were quarantined: orch status names them");
                 }
             }
         }

@@ -53,7 +53,7 @@ pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) ->
         }
         match tell(store, home, &report).await {
             Err(e) if e.concerns_one_record() => {
-                tracing::error!(task = %report.task, "its report could not be told: {e}");
+                tracing::error!(task = %report.task, "its report could not be delivered: {e}");
             }
             told => told?,
         }

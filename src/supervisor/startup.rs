@@ -195,14 +195,12 @@ pub(super) fn agents_for(files: u64, requested: u32) -> Result<u32> {
     let room = files.saturating_sub(FILES_BESIDES) / FILES_PER_AGENT;
     if room < FEWEST_AGENTS {
         let needed = FILES_BESIDES + FEWEST_AGENTS * FILES_PER_AGENT;
-        return Err(Error::config(format!("at most {files} files may be open at once, and orch needs {needed}"))
+        return Err(Error::config(format!("at most {files} open files are allowed, and orch needs {needed}"))
             .hint("raise the hard limit (ulimit -Hn, /etc/security/limits.conf), then: orch start"));
     }
     let agents = requested.min(u32::try_from(room).unwrap_or(u32::MAX));
     if agents < requested {
-        tracing::warn!(
-            "at most {files} files may be open at once: {agents} agents instead of {requested} (max_agents)"
-        );
+        tracing::warn!("at most {files} open files are allowed: {agents} agents instead of {requested} (max_agents)");
     }
     Ok(agents)
 }

@@ -16,7 +16,7 @@ pub fn started(started: &Started, attach: &str, view: &View) -> String {
         out.extend(started.reached_rights.iter().map(|sentence| view.hanging("  ", sentence)));
     }
     if !started.already && !started.runs_by_itself.is_empty() {
-        out.push_str("\nsessions.toml runs by itself:\n");
+        out.push_str("\nsessions.toml starts automatically:\n");
         started.runs_by_itself.iter().for_each(|what| out.push_str(&view.hanging("  ", what)));
     }
     if !started.not_passed.is_empty() {

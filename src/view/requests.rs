@@ -11,7 +11,7 @@ pub fn paused(role: Option<&str>, changed: bool, view: &View) -> String {
 
 /// A pause, a drain or a limit was taken back.
 pub fn resumed(role: Option<&str>, changed: bool) -> String {
-    format!("{} goes on{}\n", role.unwrap_or("everything"), already(changed))
+    format!("resumed {}{}\n", role.unwrap_or("everything"), already(changed))
 }
 
 /// No new tasks are accepted.

@@ -254,7 +254,7 @@ fn a_task_whose_program_a_person_quits_is_held() {
     let world = world_with(&format!("case \"$*\" in *--resume*) ended done; stay;; esac\n{leave}"));
     let task = world.delegate("c", "work");
     let held = world.wait_for(&task, "held");
-    reason(&held, &["claude was left before it was done", "orch retry goes on"]);
+    reason(&held, &["claude was closed before it was done", "orch retry continues"]);
     assert_eq!((&held["failures"], &held["lost"]), (&json!(0), &json!(0)));
     world.orch(&["retry", &task]).ok();
     world.wait_for(&task, "succeeded");

@@ -37,7 +37,7 @@ const AFTER_ITS_OWN: usize = 900;
 
 const MCP: &str = "\
 Add the command 'orch mcp' to an agent program's configuration, as an MCP server on standard input and output.
-As with every verb, the environment decides who the caller is.
+The caller is identified by its socket and its process tree, not by its environment.
 
 Example:
   claude mcp add orch -- orch mcp";
@@ -163,7 +163,7 @@ pub enum Verb {
     Drain,
     /// Undo pause and drain; for a role, also end its rate limit
     Resume(OneRole),
-    /// No longer show that Redis lost data or that its configuration was changed
+    /// Hide past losses of data and changes of Redis's configuration
     #[command(
         after_help = "It concerns what has happened so far; orch events keeps it, and what happens later is shown again."
     )]

@@ -42,7 +42,7 @@ pub enum PlanVerb {
     Show(PlanShow),
     /// Cancel a plan with its open tasks
     Cancel(OnePlan),
-    /// Run again what of a plan failed or was cancelled, and what hangs on it
+    /// Retry the failed and cancelled tasks of a plan, and those that depend on them
     Retry(PlanRetry),
 }
 

@@ -109,7 +109,7 @@ impl Resolver<'_> {
             self.diagnostics.add(at.line, dotted(table, Key::PermissionMode.as_str()), what);
         }
         if let (Some(at), Some(_)) = (&written.prompt, &written.prompt_template) {
-            let what = "is given beside prompt_template; one of them has to go";
+            let what = "cannot be combined with prompt_template; remove one of them";
             self.diagnostics.add(at.line, dotted(table, Key::Prompt.as_str()), what);
         }
         for (key, line) in in_money.into_iter().filter(|_| role.agent.mode == Mode::Interactive) {

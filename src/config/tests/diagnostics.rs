@@ -199,7 +199,7 @@ fn keys_fit_each_other() {
         ),
         (
             "[roles.sonnet]\ninstructions = \"a\"\ninstructions_file = \"b\"",
-            "sessions.toml:3: roles.sonnet.instructions_file is given beside instructions; one of them has to go",
+            "sessions.toml:3: roles.sonnet.instructions_file cannot be combined with instructions; remove one of them",
         ),
     ]);
 }

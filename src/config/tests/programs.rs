@@ -125,7 +125,7 @@ fn what_nothing_would_be_told_is_rejected() {
         ),
         (
             "[roles.a]\nprompt_template = \"{text} {resluts}\"",
-            "sessions.toml:2: roles.a.prompt_template is wrong: {resluts} stands for nothing; did you mean {results}?",
+            "sessions.toml:2: roles.a.prompt_template is wrong: {resluts} is not a known field; did you mean {results}?",
         ),
         (
             "[roles.a]\nprompt_template = \"{results}\"",
@@ -133,7 +133,7 @@ fn what_nothing_would_be_told_is_rejected() {
         ),
         (
             "[roles.a]\nprompt = \"full\"\nprompt_template = \"{text}\"",
-            "sessions.toml:2: roles.a.prompt is given beside prompt_template; one of them has to go",
+            "sessions.toml:2: roles.a.prompt cannot be combined with prompt_template; remove one of them",
         ),
         (
             "[roles.opus]\ndriver = \"codex\"\ninstructions = \"be brief\"",

@@ -138,7 +138,7 @@ impl Conversation {
                 Some(0) => {
                     return Said::person(
                         EndCode::LeftUnfinished,
-                        format!("{name} was left before it was done: orch retry goes on with its conversation"),
+                        format!("{name} was closed before it was done: orch retry continues its conversation"),
                     );
                 }
                 Some(code) if end.was_asking => {

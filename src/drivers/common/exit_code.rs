@@ -28,7 +28,7 @@ pub(in crate::drivers) fn by_exit_code(end: End) -> Verdict {
                 format!("the program was killed by signal {signal} {name}").trim_end().to_owned(),
             )
         }
-        (None, None) => (Cause::Lost, EndCode::ExitUnknown, "the program ended, and nobody knows how".to_owned()),
+        (None, None) => (Cause::Lost, EndCode::ExitUnknown, "the program ended, and how is unknown".to_owned()),
     };
     if let (Some(said), true) = (file.cause, end.exit_code.is_some()) {
         if said != cause {

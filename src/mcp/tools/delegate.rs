@@ -172,7 +172,7 @@ fn stopped_at(error: Error, accepted: &[String]) -> Error {
         return error;
     }
     let message = format!(
-        "text {} was not accepted: {}\nthe {} before it were, and go on: {}",
+        "text {} was not accepted: {}\nthe {} before it were accepted, and continue: {}",
         accepted.len() + 1,
         error.message,
         accepted.len(),

@@ -181,7 +181,7 @@ fn in_words(waited: &Waited) -> String {
     if !open.is_empty() || !waited.open_plans.is_empty() {
         let open = open.iter().map(|task| task::in_words(task));
         let open: Vec<String> = open.chain(waited.open_plans.iter().map(done)).collect();
-        parts.push(format!("not ended yet (call wait_tasks again to go on waiting):\n{}", open.join("\n")));
+        parts.push(format!("not ended yet (call wait_tasks again to continue waiting):\n{}", open.join("\n")));
     }
     parts.join("\n\n")
 }

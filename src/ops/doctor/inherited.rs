@@ -17,7 +17,7 @@ impl Ops {
         Some(Check {
             name: "tmux's server".into(),
             state: "warning",
-            found: format!("agents live on server {pid}, which was started with others than this shell: {}", lacks.join("; ")),
+            found: format!("agents run on server {pid}, which was started with others than this shell: {}", lacks.join("; ")),
             fix: Some(
                 "end that server when nothing of yours runs on it (tmux kill-server), then orch start from this shell; or give \
                  orch a server of its own: [tmux] socket = \"orch\" in sessions.toml"

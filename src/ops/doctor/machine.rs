@@ -116,7 +116,7 @@ impl Ops {
 /// Where the cgroups of agents that are started from here would be.
 pub(super) fn cgroups() -> Check {
     let found = match Cgroup::below_own("orch").as_ref().and_then(|group| group.path().parent()) {
-        Some(place) => format!("in control groups below {}", place.display()),
+        Some(place) => format!("in cgroups below {}", place.display()),
         // Everything works without cgroups, so this is no warning.
         None => "none: control groups cannot be created here; limits are checked once per second".into(),
     };

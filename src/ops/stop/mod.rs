@@ -212,9 +212,11 @@ impl Ops {
 
     /// The time is over. Where a person has set it, the supervisor continues; otherwise everything is ended by force.
     fn still_ending(&self, supervisor: &ProcessId, limit: Option<Duration>) -> InOrder {
-        let error =
-            Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
-                .hint("see what is left with: orch status");
+        let error = Error::timed_out(format!(
+            "not everything has ended yet; the supervisor (pid {}) continues",
+            supervisor.pid
+        ))
+        .hint("see what is left with: orch status");
         if limit.is_some() { InOrder::Refused(error) } else { InOrder::Failed(error) }
     }
 

@@ -14,7 +14,7 @@ pub(super) fn explain(around: &Around, facts: &AgentFacts) -> Explanation {
     match agent.state {
         AgentState::Starting => {
             out.say(format!("It was begun {for_} ago ({why}), and its runner has not reported yet."));
-            unsupervised(around, "nobody gives it up if it never reports", &mut out);
+            unsupervised(around, "it is not declared dead if it never reports", &mut out);
             out.hint(format!("orch attach {}", agent.id));
         }
         AgentState::Idle => idle(around, facts, &for_, &mut out),
@@ -77,7 +77,7 @@ fn busy(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) 
     let attempt = agent.attempt.map(|n| format!(" (attempt {n})")).unwrap_or_default();
     match &agent.task {
         Some(task) => {
-            out.say(format!("It has been at {task}{attempt} for {for_}."));
+            out.say(format!("It has worked on {task}{attempt} for {for_}."));
             if facts.task.as_ref().is_some_and(|t| t.waiting) {
                 out.say("That task waits for subtasks of its own.");
             }

@@ -49,7 +49,7 @@ fn follow(
     let open = |t: &&Task| next.contains(&t.id) && !t.state.is_terminal();
     for link in facts.links.iter().filter(open) {
         let is_new = told.insert(link.id.clone());
-        let why = if is_new { why(around, facts, link) } else { "told above".to_owned() };
+        let why = if is_new { why(around, facts, link) } else { "explained above".to_owned() };
         out.push(Link { depth, id: link.id.clone(), state: link.state, why });
         if is_new {
             follow(around, facts, link, depth + 1, told, out);
@@ -83,7 +83,7 @@ fn why(around: &Around, facts: &TaskFacts, task: &Task) -> String {
 }
 
 fn running(around: &Around, task: &Task) -> String {
-    let Some(id) = task.agent.as_deref() else { return "nobody is recorded as being at it".to_owned() };
+    let Some(id) = task.agent.as_deref() else { return "no agent is recorded for it".to_owned() };
     if task.waiting {
         return format!("{id} is at it, and waits for its subtasks");
     }
@@ -92,7 +92,7 @@ fn running(around: &Around, task: &Task) -> String {
             let heard = agent.heartbeat_at.map(|at| format!("; last heard {} ago", since(around, at)));
             let waits = agent.waits_for().map(|waits| format!("; its program {waits}"));
             let for_ = since(around, agent.since);
-            format!("{id} has been at it for {for_}{}{}", heard.unwrap_or_default(), waits.unwrap_or_default())
+            format!("{id} has worked on it for {for_}{}{}", heard.unwrap_or_default(), waits.unwrap_or_default())
         }
         None => format!("{id} had it, and does not live any more"),
     }

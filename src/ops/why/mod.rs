@@ -358,7 +358,7 @@ fn at_work(around: &Around, record: &Record, out: &mut Explanation) {
         Some(age) if age > lease => {
             let then = match around.supervised {
                 true => "the supervisor takes the task from it",
-                false => "nobody takes the task from it while the supervisor is not running",
+                false => "the task stays with it while the supervisor is not running",
             };
             let (age, lease) = (human(age), human(lease));
             out.say(format!("{} last reported {age} ago, longer than its lease of {lease}: {then}.", agent.id));

@@ -86,7 +86,7 @@ fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         }
     });
     if let Some(parent) = facts.links.iter().find(|t| Some(&t.id) == task.parent.as_ref()) {
-        out.say(format!("{} is also its parent: if that waits for it, neither goes on.", parent.id));
+        out.say(format!("{} is also its parent: if that waits for it, neither can continue.", parent.id));
         out.hint(format!("orch cancel {}", task.id));
     }
     // Where the chain begins is where something can be done.
@@ -143,17 +143,17 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         let why =
             around.events.iter().rev().find(|e| e.kind == EventKind::TaskCancelling).map(|e| reason(Some(&e.reason)));
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-        out.say(format!("It is being cancelled{why}: {agent} was told to end it."));
+        out.say(format!("It is being cancelled{why}: {agent} was asked to end it."));
     }
     if task.waiting {
         let open = facts.children.iter().filter(|t| !t.state.is_terminal());
         let by = list(open.map(|t| standing(around, t)).collect::<Vec<_>>().into_iter());
-        out.say(format!("It waits for tasks, and takes no place of its role meanwhile; its open subtasks: {by}."));
+        out.say(format!("It waits for tasks, and takes no slot of its role meanwhile; its open subtasks: {by}."));
     }
     questions(facts, out);
     if let Some(attempt) = facts.detail.attempts.last() {
         let for_ = since(around, attempt.started_at);
-        out.say(format!("{agent} has been at it for {for_} (attempt {}).", attempt.number));
+        out.say(format!("{agent} has worked on it for {for_} (attempt {}).", attempt.number));
         let limit = std::time::Duration::from_millis(task.timeout_ms);
         let used = around.snapshot.now.since(attempt.started_at);
         let holder = around.snapshot.agents.iter().find(|r| Some(&r.agent.id) == task.agent.as_ref());
@@ -187,7 +187,7 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
             } else {
                 "the supervisor is not running"
             };
-            out.say(format!("{agent} does not live any more: {then}."));
+            out.say(format!("{agent} no longer exists: {then}."));
         }
     }
     earlier(facts, out);
@@ -216,7 +216,7 @@ fn held(facts: &TaskFacts, out: &mut Explanation) {
             true if facts.detail.questions.iter().any(is_acceptance) => {
                 out.say("Accepted, it has succeeded; denied, it runs again and is told why.");
             }
-            true => out.say("Nothing of it runs before it is approved."),
+            true => out.say("It does not run before it is approved."),
             false if open > 1 => out.say("The last answer starts it again."),
             false => out.say("The answer starts it again."),
         }
@@ -245,7 +245,7 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
                 "It had to end within {limit} of its acceptance or last retry; a retry allows that time again."
             ));
         }
-        Some(Cause::Permanent) => out.say("That cause is permanent, and is not tried again."),
+        Some(Cause::Permanent) => out.say("A permanent failure is not retried."),
         Some(Cause::Lost) => out.say(format!(
             "It was lost {}, and {} forgiven: it may be what ends its agents.",
             count(task.lost, "time", "times"),
@@ -259,7 +259,7 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     }
     tell_attempts(&facts.detail.attempts, task.reason.as_deref(), out);
     if let (Some(run), Some(_)) = (&facts.run, last) {
-        out.say(format!("Prompt, output and result of the last attempt lie in {}.", run.display()));
+        out.say(format!("Prompt, output and result of the last attempt are in {}.", run.display()));
     }
     out.hint(format!("orch logs --task {}", task.id));
     out.hint(format!("orch retry {}", task.id));
@@ -288,7 +288,7 @@ fn succeeded(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         Some(last) => {
             let took =
                 last.ended_at.map(|end| format!(" in {}", human(end.since(last.started_at)))).unwrap_or_default();
-            out.say(format!("{} did it{took}, in attempt {},{}.", last.agent, last.number, ended(around, task)));
+            out.say(format!("{} completed it{took}, in attempt {},{}.", last.agent, last.number, ended(around, task)));
         }
         None => out.say(format!("It succeeded{}.", ended(around, task))),
     }
@@ -330,7 +330,7 @@ fn earlier(facts: &TaskFacts, out: &mut Explanation) {
 fn tell_attempts(attempts: &[Attempt], told: Option<&str>, out: &mut Explanation) {
     let first = attempts.len().saturating_sub(ATTEMPTS);
     if first > 0 {
-        out.say(format!("{} not told here.", count(first, "older attempt is", "older attempts are")));
+        out.say(format!("{} not shown here.", count(first, "older attempt is", "older attempts are")));
     }
     for (n, attempt) in attempts.iter().enumerate().skip(first) {
         out.say(attempt_in_words(attempt, told.filter(|_| n + 1 == attempts.len())));

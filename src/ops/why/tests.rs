@@ -196,7 +196,7 @@ fn a_chain_tells_of_each_link_what_it_waits_for() {
                 ready.id
             ),
             format!("1 {} running: lead-1 is at it, and waits for its subtasks", waiting.id),
-            format!("2 {} running: shell-1 has been at it for 1m39s; last heard 1.0s ago", at_work.id),
+            format!("2 {} running: shell-1 has worked on it for 1m39s; last heard 1.0s ago", at_work.id),
             format!("2 {} running: shell-9 had it, and does not live any more", gone.id),
         ]
     );
@@ -215,7 +215,7 @@ fn a_circle_and_an_endless_chain_are_told_once_and_not_for_ever() {
     (one.after, two.after) = (vec![two.id.clone(), task.id.clone()], vec![one.id.clone()]);
     let facts = TaskFacts { links: vec![one, two], ..about(task.clone()) };
     let out = task::explain(&around(&config), &facts);
-    let told: Vec<_> = out.chain.iter().map(|l| (l.depth, l.why == "told above")).collect();
+    let told: Vec<_> = out.chain.iter().map(|l| (l.depth, l.why == "explained above")).collect();
     assert_eq!(told, [(1, false), (2, false), (3, true), (1, true)]);
 
     let mut links = vec![recorded(TaskState::Held)];
@@ -290,8 +290,8 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
     assert_eq!(
         out.sentences,
         [
-            "It is being cancelled: shell-1 was told to end it.",
-            "shell-1 has been at it for 1m00s (attempt 1).",
+            "It is being cancelled: shell-1 was asked to end it.",
+            "shell-1 has worked on it for 1m00s (attempt 1).",
             "Its time limit of 1m00s stands still while its program waits for a person; person_timeout sets no bound to that.",
             "Its program has waited for an answer for 20s: it asks to run Bash: ls.",
             "shell-1 last reported 40s ago, longer than its lease of 30s: the supervisor takes the task from it.",
@@ -334,7 +334,7 @@ fn an_end_is_told_with_its_cause_and_every_attempt() {
         (
             TaskState::Failed,
             Cause::Permanent,
-            ["It failed 48s ago: it ended.", "That cause is permanent, and is not tried again.", first],
+            ["It failed 48s ago: it ended.", "A permanent failure is not retried.", first],
         ),
         (
             TaskState::Cancelled,
@@ -345,7 +345,7 @@ fn an_end_is_told_with_its_cause_and_every_attempt() {
         assert_eq!(ended(state, cause).sentences[..3], said);
     }
     let out = ended(TaskState::Succeeded, Cause::Success);
-    assert_eq!(out.sentences, ["shell-1 did it in 12s, in attempt 2, 48s ago.", first]);
+    assert_eq!(out.sentences, ["shell-1 completed it in 12s, in attempt 2, 48s ago.", first]);
 }
 
 #[test]

@@ -318,7 +318,7 @@ fn a_chain_and_evidence_are_aligned() {
         state: "blocked".into(),
         sentences: vec!["It comes after two.".into()],
         hints: Vec::new(),
-        chain: vec![link(1, 2, "comes after another one"), link(2, 3, "told above")],
+        chain: vec![link(1, 2, "comes after another one"), link(2, 3, "explained above")],
         evidence: Some(Box::new(evidence)),
         evidence_attempt: Some(2),
         events: Vec::new(),
@@ -332,7 +332,7 @@ t-0000000001  blocked
   It comes after two.
 waits for:
   t-0000000002  blocked: comes after another one
-    t-0000000003  blocked: told above
+    t-0000000003  blocked: explained above
 evidence of the end of attempt 2 (sonnet-1):
   rule     process_gone: its runner's process was
            gone

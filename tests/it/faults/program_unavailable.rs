@@ -93,7 +93,7 @@ fn a_program_that_cannot_be_run_fails_permanently_at_the_first_attempt() {
     assert_eq!((&task["cause"], task["attempts"].as_array().unwrap().len()), (&json!("permanent"), 1), "{task:#}");
     assert!(task["reason"].as_str().unwrap().contains("interpreter"), "{}", task["reason"]);
     let why = world.orch(&["why", task["id"].as_str().unwrap()]).ok();
-    assert!(why.contains("interpreter") && why.contains("not tried again"), "{why}");
+    assert!(why.contains("interpreter") && why.contains("not retried"), "{why}");
     // The agent is not at fault: the program was.
     assert!(world.events_of("agent.failed").is_empty());
 }

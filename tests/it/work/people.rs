@@ -124,7 +124,10 @@ fn each_need_for_a_person_is_notified_once() {
     world.program("notify", "env > \"$HOME/environment\"; line=$(cat); printf '%s\\n' \"$line\" >> \"$HOME/$1\"");
     world.env.extend([("DEPLOY_TOKEN", "hidden-from-it".to_owned()), ("EDITOR", "vi".to_owned())]);
     let started = world.orch(&["start"]).ok();
-    assert!(started.contains("runs by itself") && started.contains("notify_command: notify notified"), "{started}");
+    assert!(
+        started.contains("starts automatically") && started.contains("notify_command: notify notified"),
+        "{started}"
+    );
     let id = delegated(&world, &["orch ask --no-wait 'Now,\nor later?' --options now,later; exit 77"]);
     let login = delegated(&world, &["echo log in; exit 77"]);
     world.wait_until("both notifications are sent", || world.lines("notified").len() >= 2);

@@ -272,7 +272,7 @@ impl<'a> Terminal<'a> {
                 }
                 have_died = tools.next() => {
                     if have_died {
-                        self.note("its tools of orch have died (orch mcp): it is started again as soon as it is idle").await;
+                        self.note("orch mcp, which serves its tools, has died: the master is restarted when it is idle").await;
                     }
                     if tools.are_dead() && program.follow.is_idle() && self.is_free().await {
                         break Ok(Ended::WithoutTools);
