@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::duration;
+use super::{duration, suggest::printable};
 
 /// So many starts in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +30,16 @@ impl FromStr for Pace {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Pace, String> {
-        let wrong = || format!("'{text}' is not a rate: write how many, '/' and a time, such as \"120/60s\"");
+        let shown = printable(text);
+        let wrong = || format!("'{shown}' is not a rate: write how many, '/' and a time, such as \"120/60s\"");
         let (starts, per) = text.split_once('/').ok_or_else(wrong)?;
         let starts: u32 = starts.trim().parse().map_err(|_| wrong())?;
-        let per = duration::parse(per.trim()).map_err(|why| format!("{}: {why}", wrong()))?;
+        let per = duration::parse(per.trim()).map_err(|_| wrong())?;
         if !(1..=MOST).contains(&starts) {
-            return Err(format!("'{text}' is not a rate: there are from 1 to {MOST} starts in it"));
+            return Err(format!("'{shown}' is not a rate: there are from 1 to {MOST} starts in it"));
         }
         if !(Duration::from_secs(1)..=LONGEST).contains(&per) {
-            return Err(format!("'{text}' is not a rate: its time is from 1s to 24h"));
+            return Err(format!("'{shown}' is not a rate: its time is from 1s to 24h"));
         }
         Ok(Pace { starts, per })
     }
