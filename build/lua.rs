@@ -44,6 +44,7 @@ pub fn write_scripts() {
         .iter()
         .flat_map(|name| parts(&read(&sources.join("prelude").join(name).with_extension("lua"))))
         .collect();
+    check_names(&parts);
     for subject in list(sources).into_iter().filter(|path| path.is_dir() && !path.ends_with("prelude")) {
         let folder = out.join(subject.file_name().expect("it was listed"));
         fs::create_dir_all(&folder).expect("OUT_DIR is writable");
@@ -53,6 +54,14 @@ pub fn write_scripts() {
             write("prelude.lua", &needed(&parts, &body));
             write("body.lua", &body);
         }
+    }
+}
+
+/// Of two definitions of one name, Lua takes the later one without a word.
+fn check_names(parts: &[Part]) {
+    let mut seen = BTreeSet::new();
+    for name in parts.iter().filter(|part| part.text.starts_with("local ")).flat_map(|part| &part.defines) {
+        assert!(seen.insert(name), "two parts of the prelude define {name}");
     }
 }
 

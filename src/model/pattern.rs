@@ -64,9 +64,6 @@ impl Pattern {
         if text.contains('\\') {
             return Err("it holds a backslash; separate folders by /".to_owned());
         }
-        if text.starts_with('!') {
-            return Err("patterns that exclude something are not known; list what is to be locked".to_owned());
-        }
         let normal = ComposingNormalizerBorrowed::new_nfc().normalize(text);
         let folded = if folds { normal.to_lowercase() } else { normal.into_owned() };
         let mut parts: Vec<String> = Vec::new();
@@ -83,6 +80,9 @@ impl Pattern {
                     part => parts.push(part),
                 },
             }
+        }
+        if parts.first().is_some_and(|first| first.starts_with('!')) {
+            return Err("patterns that exclude something are not known; list what is to be locked".to_owned());
         }
         // A name covers what is below it.
         while parts.last().is_some_and(|last| last == "**")

@@ -171,7 +171,7 @@ fn status_is_complete_and_exits_with_3_where_nothing_runs() {
 
 #[test]
 fn verbs_that_need_redis_report_that_nothing_runs() {
-    for args in [&["delegate", "x"][..], &["tasks"], &["agents"], &["events"], &["why", "t-7k2m9qx4hz"]] {
+    for args in [&["delegate", "echo x"][..], &["tasks"], &["agents"], &["events"], &["why", "t-7k2m9qx4hz"]] {
         let refused = run(args);
         assert_eq!((code(&refused), text(&refused.stdout)), (3, ""), "{args:?}");
         let said = text(&refused.stderr);
