@@ -408,7 +408,7 @@ async fn messages_to_the_master_are_shown_and_stay_unread_until_the_inbox_is_rea
         out.until(&format!("sent to {task}")).await;
         for (line, answer) in [
             ("/pause shell", "paused shell: nothing new starts, tasks are accepted (/resume shell undoes it)"),
-            ("/resume shell", "shell goes on"),
+            ("/resume shell", "resumed shell"),
             ("/costs", "nothing was reported"),
             ("/events", "message.sent"),
         ] {

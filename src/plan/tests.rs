@@ -80,7 +80,7 @@ fn every_mistake_is_told_with_its_line_and_column() {
                [tasks.b]\ntext = 7\npriority = 'hihg'\ntimeout = '10'\nretries = -1\n[tasks.'ä']\ntext = ' '\n";
     let expected = [
         "2:1: onfailure is not a known key; did you mean on_failure?",
-        "4:8: tasks.a.text names {{vars.b}}, which stands for nothing",
+        "4:8: tasks.a.text names {{vars.b}}, which is not a known field",
         "5:8: tasks.a.role names an unknown role 'shel'; did you mean shell?",
         "6:10: tasks.a.after names 'c', which is no task of the plan",
         "6:20: tasks.a.after names b twice",

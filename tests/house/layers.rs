@@ -63,7 +63,7 @@ const MAY: &[(&str, &[&str])] = &[
     // It renders the answers of `ops`, and every surface renders with it.
     ("view", &["model", "plan", "ops"]),
     ("console", &["model", "os", "config", "home", "ops", "view"]),
-    ("mcp", &["model", "os", "config", "home", "ops", "view"]),
+    ("mcp", &["model", "plan", "os", "config", "home", "ops", "view"]),
     // The command line also dispatches to the programs that are not verbs.
     (
         "cli",

@@ -100,7 +100,7 @@ fn a_task_is_shown_and_cancelled_by_its_id() {
     line(&world, &format!("/logs {id}"));
     shows(&world, "begun\n");
     line(&world, &format!("/why {id}"));
-    shows(&world, "shell-1 has been at it");
+    shows(&world, "shell-1 has worked on it");
     line(&world, &format!("/cancel {id}"));
     shows(&world, "cancelled: asked for by a person (the console, pid ");
     world.wait_for(&id, "cancelled");

@@ -154,7 +154,7 @@ fn a_chain_of_three_is_followed_down_to_the_running_task() {
     let third = after(&second);
     world.wait_until("the subtask runs", || {
         let chain = world.orch_json(&["why", &third])["chain"].clone();
-        chain[2]["why"].as_str().is_some_and(|why| why.contains("shell-1 has been at it"))
+        chain[2]["why"].as_str().is_some_and(|why| why.contains("shell-1 has worked on it"))
     });
     let chain = world.orch_json(&["why", &third])["chain"].clone();
     let short: Vec<_> = chain.as_array().unwrap().iter().map(|l| (&l["depth"], &l["id"], &l["state"])).collect();

@@ -137,7 +137,7 @@ fn usage_errors_have_a_hint() {
         ("quit", "there is no verb 'quit'", "orch stop"),
         ("status --josn", "unexpected argument '--josn' found", "did you mean '--json'?"),
         ("tasks --state runing", "invalid value 'runing' for '--state <S,...>'", "did you mean 'running'?"),
-        ("result", "were not provided: <TASK|AGENT>", "Usage: orch result <TASK|AGENT>"),
+        ("result", "were not provided: <TASK|PLAN|AGENT>", "Usage: orch result <TASK|PLAN|AGENT>"),
         ("wait t-7k2m9qx4hz --timeout 90", "'90' is not a duration", "--help"),
         ("delegate x --label y", "'y' is not a label: write KEY=VALUE", "--help"),
         ("scale sonnet few", "'few' is neither a number of agents (0, 1, 2...) nor 'auto'", "--help"),

@@ -6,7 +6,7 @@ use super::{started::role, *};
 fn on_a_terminal_an_end_without_a_result_is_a_persons_or_an_accident() {
     let began = Hook::Began { session: Some("s".into()), source: Source::Startup, record: None };
     let ended = Hook::Ended { said: Some("done".into()) };
-    let left = "left before it was done: orch retry goes on";
+    let left = "closed before it was done: orch retry continues";
     for (hooks, exit_code, was_asking, cause, words, anew) in [
         (vec![&began, &ended], Some(143), false, Cause::Success, "claude has done it", false),
         (vec![&began, &ended], None, false, Cause::Success, "claude has done it", false),

@@ -94,6 +94,6 @@ fn running(around: &Around, task: &Task) -> String {
             let for_ = since(around, agent.since);
             format!("{id} has worked on it for {for_}{}{}", heard.unwrap_or_default(), waits.unwrap_or_default())
         }
-        None => format!("{id} had it, and does not live any more"),
+        None => format!("{id} had it, and no longer exists"),
     }
 }

@@ -197,7 +197,7 @@ fn a_chain_tells_of_each_link_what_it_waits_for() {
             ),
             format!("1 {} running: lead-1 is at it, and waits for its subtasks", waiting.id),
             format!("2 {} running: shell-1 has worked on it for 1m39s; last heard 1.0s ago", at_work.id),
-            format!("2 {} running: shell-9 had it, and does not live any more", gone.id),
+            format!("2 {} running: shell-9 had it, and no longer exists", gone.id),
         ]
     );
     let leaves: Vec<String> = [&delayed, &ready, &at_work].iter().map(|t| format!("orch why {}", t.id)).collect();
@@ -299,7 +299,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
     );
     assert!(out.hints.contains(&"orch attach shell-1".to_owned()));
     around.snapshot.agents.clear();
-    assert!(task::explain(&around, &facts).sentences[3].contains("does not live any more"));
+    assert!(task::explain(&around, &facts).sentences[3].contains("no longer exists"));
 }
 
 #[test]
