@@ -164,7 +164,7 @@ fn status_is_complete_and_exits_with_3_where_nothing_runs() {
     assert!(
         page.contains("supervisor stopped · redis stopped")
             && page.contains("orch is not running for")
-            && page.contains(", and never was"),
+            && page.contains(", and was never started"),
         "{page}"
     );
     assert!(page.contains("orch start"));
@@ -178,7 +178,7 @@ fn verbs_that_need_redis_report_that_nothing_runs() {
         let said = text(&refused.stderr);
         assert!(
             said.contains("orch is not running for")
-                && said.contains(", and never was")
+                && said.contains(", and was never started")
                 && said.contains("  hint: start it with: orch start"),
             "{said}"
         );

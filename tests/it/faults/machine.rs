@@ -150,7 +150,7 @@ fn too_few_descriptors_are_reported_and_few_are_enough() {
         crate::common::start(shell).end()
     };
     let refused = limited(40).ended(4);
-    assert!(refused.stderr.contains("40 files") && refused.stderr.contains("ulimit -Hn"), "{refused:#?}");
+    assert!(refused.stderr.contains("40 open files") && refused.stderr.contains("ulimit -Hn"), "{refused:#?}");
     assert!(world.processes().is_empty(), "no process is started");
 
     limited(100).ok();
