@@ -10,7 +10,7 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 12] = [
+const PRELUDE: [&str; 13] = [
     "base",
     "people",
     "usage",
@@ -21,6 +21,7 @@ const PRELUDE: [&str; 12] = [
     "patterns",
     "locks",
     "moves",
+    "ends",
     "grow",
     "schedules",
 ];
