@@ -21,6 +21,7 @@ use crate::{
         schedule::{Missed, Overlap},
         suggest::printable,
         task::Priority,
+        time::Timestamp,
     },
     schedule::{Cron, Rule, zone},
 };
@@ -113,7 +114,11 @@ pub(super) fn read(name: At<&str>, table: &mut Section<'_, '_>) -> (String, Writ
     let word = |why: String| why.replace(" is not a", " is no");
     let written = WrittenSchedule {
         line: name.line,
-        cron: table.checked("cron", |line| Cron::parse(line, jiff::tz::TimeZone::UTC).map(|_| line.trim().to_owned())),
+        cron: table.checked("cron", |line| {
+            let cron = Cron::parse(line, jiff::tz::TimeZone::UTC)?;
+            let next = cron.next(Timestamp::now());
+            next.map(|_| line.trim().to_owned()).ok_or_else(|| "no day fits it: it never occurs".to_owned())
+        }),
         timezone: table.checked("timezone", |name| zone(Some(name)).map(|_| name.to_owned())),
         text: table.checked("text", |text| match text.trim() {
             "" => Err("it is empty; write what is to be done".to_owned()),

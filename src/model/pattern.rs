@@ -203,7 +203,12 @@ fn wild(part: &str) -> String {
     let mut rest = part;
     let mut stars = 0;
     while let Some(c) = rest.chars().next() {
-        let class = (c == '[').then(|| rest[1..].find(']').filter(|end| *end > 0)).flatten();
+        // A class may hold brackets itself: all up to the last one that closes is taken for it. `{1..3}` is no name either.
+        let class = match c {
+            '[' => rest[1..].rfind(']').filter(|end| *end > 0),
+            '{' => rest[1..].find('}').filter(|end| rest[1..=*end].contains("..")),
+            _ => None,
+        };
         rest = &rest[class.map_or(c.len_utf8(), |end| end + 2)..];
         match class.is_some() || matches!(c, '*' | '?') {
             true => {

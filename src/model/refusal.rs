@@ -54,6 +54,10 @@ words! {
         TaskRuns = "task_runs",
         /// The task has ended; the detail is the task and its state.
         TaskEnded = "task_ended",
+        /// An agent asks for what only a person decides about this held task.
+        ForPerson = "for_person",
+        /// There is no budget of the task that could be raised.
+        NoBudget = "no_budget",
         /// The task has used what it would be allowed; the detail is the task and how much more it needs.
         OverBudget = "over_budget",
         /// The agent has no task, so nothing would read the message.

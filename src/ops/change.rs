@@ -1,6 +1,6 @@
 //! `orch cancel` and `orch retry`, for persons, the master, and agents for their own subtasks.
 
-use super::{Changed, Ops};
+use super::{Caller, Changed, Ops};
 use crate::{
     error::{Error, Result},
     home::Decision,
@@ -44,12 +44,21 @@ impl Ops {
         let reason = format!("retried by {}", self.caller.in_words());
         let mut changed = Vec::with_capacity(ids.len());
         for id in ids {
-            let Retried { from, to, others } = self.ask(|s| s.retry(id, &reason)).await?;
+            let Retried { from, to, others } = self.retry_as_caller(id, &reason, false).await?;
             let again = std::iter::once(id).chain(others.iter()).cloned().collect();
             self.remember(&Decision::Retried(again));
             changed.push(Changed { id: id.clone(), from, state: to, changed: from != to, others });
         }
         Ok(changed)
+    }
+
+    /// Retries one task with what the caller may decide by it. `even_succeeded`: also if it has succeeded.
+    pub(super) async fn retry_as_caller(&self, id: &TaskId, reason: &str, even_succeeded: bool) -> Result<Retried> {
+        match &self.caller {
+            Caller::Agent { .. } => self.ask(|s| s.retry_for_agent(id, reason, even_succeeded)).await,
+            Caller::Person(_) if even_succeeded => self.ask(|s| s.run_again(id, reason)).await,
+            Caller::Person(_) => self.ask(|s| s.retry(id, reason)).await,
+        }
     }
 
     /// For a Redis that loses data: without the record, at worst a task runs again that had ended.

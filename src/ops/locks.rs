@@ -176,6 +176,9 @@ impl Ops {
     }
 }
 
+/// As many as the kernel follows in one path.
+const MOST_LINKS: u32 = 40;
+
 /// A pattern as it is stored: relative to the root, with the links of its part without wildcards resolved.
 pub(super) fn resolve(root: &Path, text: &str, folds: bool) -> std::result::Result<Pattern, String> {
     // What is no pattern at all is said first, in its own words.
@@ -183,8 +186,13 @@ pub(super) fn resolve(root: &Path, text: &str, folds: bool) -> std::result::Resu
         .or_else(|wrong| if text == "/" { Ok(whole()) } else { Err(wrong) })?;
     let outside = || format!("it leaves the project's root, {}", root.display());
     let (mut real, mut rest): (PathBuf, Vec<String>) = (PathBuf::from("/"), Vec::new());
-    for part in root.join(text).components() {
+    let (mut left, mut links) = (vec![root.join(text)], 0);
+    while let Some(path) = left.pop() {
+        let mut parts = path.components();
+        let Some(part) = parts.next() else { continue };
+        left.push(parts.as_path().to_owned());
         match part {
+            Component::RootDir => real = PathBuf::from("/"),
             Component::ParentDir if rest.is_empty() => drop(real.pop()),
             Component::ParentDir if rest.pop().is_none_or(|last| is_wild(&last)) => {
                 return Err("'..' after a wildcard leads nowhere".to_owned());
@@ -193,11 +201,15 @@ pub(super) fn resolve(root: &Path, text: &str, folds: bool) -> std::result::Resu
             Component::Normal(name) => {
                 let name = name.to_str().ok_or("its name is not UTF-8")?;
                 let next = real.join(name);
-                if rest.is_empty() && next.symlink_metadata().is_ok() {
-                    // A link that leads nowhere is a name.
-                    real = next.canonicalize().unwrap_or(next);
-                } else {
-                    rest.push(name.to_owned());
+                match next.read_link().ok().filter(|_| rest.is_empty()) {
+                    // Also one that leads to what is not there yet: it may come.
+                    Some(_) if links == MOST_LINKS => return Err(format!("{name} leads through too many links")),
+                    Some(target) => {
+                        links += 1;
+                        left.push(target);
+                    }
+                    None if rest.is_empty() && next.symlink_metadata().is_ok() => real = next,
+                    None => rest.push(name.to_owned()),
                 }
             }
             _ => {}
@@ -248,6 +260,9 @@ mod tests {
         std::os::unix::fs::symlink("src/api", root.join("api")).unwrap();
         std::os::unix::fs::symlink("/etc", root.join("etc")).unwrap();
         std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
+        std::os::unix::fs::symlink("src/../dangling", root.join("twice")).unwrap();
+        std::os::unix::fs::symlink("circle", root.join("circle")).unwrap();
+        assert!(resolve(&root, "circle/x", false).unwrap_err().contains("too many links"));
         let resolved = |text: &str| resolve(&root, text, false).map(|pattern| pattern.to_string());
         for (text, pattern) in [
             ("api/**", "src/api"),
@@ -255,7 +270,9 @@ mod tests {
             ("src/*.rs", "src/*.rs"),
             ("src/../src/api/", "src/api"),
             (".", "."),
-            ("dangling", "dangling"),
+            ("dangling", "nowhere"),
+            ("dangling/x", "nowhere/x"),
+            ("twice/x", "nowhere/x"),
             ("Not/There yet.md", "Not/There yet.md"),
             (root.join("src").to_str().unwrap(), "src"),
         ] {

@@ -212,7 +212,7 @@ impl Store {
     /// # Errors
     /// Those of [`Store::retry`].
     pub async fn run_again(&self, id: &TaskId, reason: &str) -> Result<Retried> {
-        self.call_retry([id.as_str(), reason, "", "1"]).await
+        self.call_retry([id.as_str(), reason, "", "1", ""]).await
     }
 
     /// The same with the tools that a person has allowed the task; none: what was allowed before stays.
@@ -221,10 +221,18 @@ impl Store {
     /// Those of [`Store::retry`].
     pub async fn retry_with(&self, id: &TaskId, reason: &str, allowed_tools: &[String]) -> Result<Retried> {
         let tools = if allowed_tools.is_empty() { String::new() } else { serde_json::json!(allowed_tools).to_string() };
-        self.call_retry([id.as_str(), reason, &tools, ""]).await
+        self.call_retry([id.as_str(), reason, &tools, "", ""]).await
     }
 
-    async fn call_retry(&self, args: [&str; 4]) -> Result<Retried> {
+    /// The same as an agent asks for it: it lifts no budget, and decides nothing that a person has to.
+    ///
+    /// # Errors
+    /// Those of [`Store::retry`], and `for_person`.
+    pub async fn retry_for_agent(&self, id: &TaskId, reason: &str, even_succeeded: bool) -> Result<Retried> {
+        self.call_retry([id.as_str(), reason, "", if even_succeeded { "1" } else { "" }, "1"]).await
+    }
+
+    async fn call_retry(&self, args: [&str; 5]) -> Result<Retried> {
         let words: Vec<String> = self.read(self.call(&script::RETRY, args).await?)?;
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         let others = words.iter().skip(2).map(|id| parse(id, "id")).collect::<Result<_>>()?;

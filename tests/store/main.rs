@@ -10,6 +10,7 @@ mod approvals;
 mod attempt_ends;
 mod audit;
 mod broken_connection;
+mod budget_escapes;
 mod budgets;
 mod causes;
 mod check;

@@ -60,10 +60,7 @@ impl Ops {
             if again.contains(key) {
                 continue;
             }
-            let retried = match is_named {
-                true => self.ask(|s| s.run_again(&task.id, &reason)).await,
-                false => self.ask(|s| s.retry(&task.id, &reason)).await,
-            };
+            let retried = self.retry_as_caller(&task.id, &reason, is_named).await;
             match retried {
                 Ok(retried) => {
                     let others = tasks.iter().filter(|(_, task)| retried.others.contains(&task.id));

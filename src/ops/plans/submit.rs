@@ -189,6 +189,14 @@ impl Ops {
             let what = "names a result, and is a shell script: read the results from the file at $ORCH_CONTEXT";
             reading.mistakes.push(plan::Mistake::new(task.at, format!("tasks.{}.text", task.key), what));
         }
+        // What is no pattern at all was found as the document was read; what leaves the project depends on where that is.
+        for task in reading.plan.iter().flat_map(|plan| &plan.tasks) {
+            for (what, patterns) in [("writes", &task.terms.writes), ("reads", &task.terms.reads)] {
+                if let Err(e) = self.patterns(what, patterns) {
+                    reading.mistakes.push(plan::Mistake::new(task.at, format!("tasks.{}.{what}", task.key), e.message));
+                }
+            }
+        }
         reading.plan = reading.plan.filter(|_| reading.mistakes.is_empty());
         Ok((document, reading))
     }

@@ -59,7 +59,10 @@ fn ready(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
     obstacles(around, facts, task, out);
     let for_ = task.ready_at.map(|at| format!(" for {}", since(around, at))).unwrap_or_default();
-    out.say(format!("It has been ready{for_}, and goes to the next free agent of role {}.", task.role));
+    out.say(format!(
+        "It has been ready{for_}; the next free agent of role {} takes it once nothing keeps it.",
+        task.role
+    ));
     earlier(facts, out);
 }
 

@@ -95,7 +95,10 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
         assert_eq!(hinted, hint, "{first}");
     }
     let waited = task::explain(&around(&config), &facts).sentences.pop();
-    assert_eq!(waited.as_deref(), Some("It has been ready for 1m39s, and goes to the next free agent of role shell."));
+    assert_eq!(
+        waited.as_deref(),
+        Some("It has been ready for 1m39s; the next free agent of role shell takes it once nothing keeps it.")
+    );
 }
 
 #[test]

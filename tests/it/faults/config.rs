@@ -116,7 +116,10 @@ fn a_file_that_becomes_invalid_while_orch_runs_keeps_no_verb_from_working_that_d
         write_config(&world, &wrong);
         let said = world.orch(&["delegate", "--role", "words", "--wait", "one two"]).ended(0);
         assert_eq!(said.stdout.trim(), "2", "what the supervisor has loaded counts: {said:?}");
-        assert!(said.stderr.contains(why) && said.stderr.contains("uses the configuration that the supervisor has read"), "{said:?}");
+        assert!(
+            said.stderr.contains(why) && said.stderr.contains("uses the configuration that the supervisor has read"),
+            "{said:?}"
+        );
         assert_eq!(said.stderr.trim_end().lines().count(), 1, "{said:?}");
         for words in [&["tasks"][..], &["show", &held_up], &["why", &held_up], &["agents"], &["events"], &["logs"]] {
             assert!(world.orch(words).ended(0).stderr.contains(why), "{words:?}");

@@ -140,7 +140,8 @@ local function end_attempt(id, e)
       usage = cjson.encode(used)
     end
     if spend(id, role, f[2] or '', used) then
-      if LEARNS_FROM[cause] then
+      -- One that was cut off before its program said what it cost says nothing about the next one.
+      if LEARNS_FROM[cause] and (cause == CAUSE.success or number(used.micro_usd) > 0) then
         learn(role, {number(used.micro_usd), number(used.input_tokens) + number(used.output_tokens)})
       end
       warn_of_day(role)

@@ -1,11 +1,17 @@
 -- Retries a dead letter, a cancelled, a skipped or a held task at a person's request, with its counts at zero; and what was
 -- cancelled or skipped only because it, or another one that is retried thereby, had ended.
 -- KEYS: 1 prefix
--- ARGV: 1 id, 2 reason, 3 the tools that a person has allowed the task (JSON), or '', 4 '1' to run it again also if it has succeeded
+-- ARGV: 1 id, 2 reason, 3 the tools that a person has allowed the task (JSON), or '', 4 '1' to run it again also if it has succeeded,
+--       5 '1' if an agent asks: what it has used counts against its budget as before
 -- Returns: {state before, state afterwards, each further task that is retried}; the same state twice where there was
 --          nothing to do
 -- Refuses: unknown, damaged (its record does not read), dependency_ended (how what it comes after has ended keeps it from starting: retry that first),
---          not_approved (a retry is no approval; the detail is the task and its state)
+--          not_approved (a retry is no approval; the detail is the task and its state),
+--          for_person (an agent asks, and the task waits for a budget, a login, or to be accepted)
+
+local by_agent = ARGV[5] == '1'
+-- Why a task is held, where no agent decides that it continues.
+local FOR_PERSON = {limit = true, acceptance = true}
 
 -- The states before and afterwards, or nil and a refusal.
 local function again(id, reason, allowed_tools, even_succeeded)
@@ -28,6 +34,9 @@ local function again(id, reason, allowed_tools, even_succeeded)
     return from, from
   end
   if f[5] then return nil, refuse(REFUSAL.not_approved, id .. ' ' .. from) end
+  if by_agent and from == 'held' and (FOR_PERSON[f[10] or ''] or NEEDS_LOGIN[f[8]]) then
+    return nil, refuse(REFUSAL.for_person, id)
+  end
 
   local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
   if not reads or type(after) ~= 'table' then return nil, refuse(REFUSAL.damaged, id) end
@@ -42,8 +51,8 @@ local function again(id, reason, allowed_tools, even_succeeded)
   wait_for(id, open)
   allow()
   redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
-  -- A retry allows the same budget again.
-  local used = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens')
+  -- A person's retry allows the same budget again.
+  local used = by_agent and {} or get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens')
   if used[1] or used[2] or used[3] then
     redis.call('HSET', P .. 'task:' .. id, 'allowed_usd', number(used[1]), 'allowed_tokens',
       string.format('%.0f', number(used[2]) + number(used[3])))

@@ -5,7 +5,7 @@
 --       same in tokens, 4 reason
 -- Returns: {state before, state afterwards}
 -- Refuses: unknown, damaged (its record does not read), task_ended (it has ended; the detail is the task and its state),
---          over_budget (it has used what it would be allowed; the detail is the task and how much is missing)
+--          no_budget (more is to be allowed, and nothing of its own limits it), over_budget (it has used what it would be allowed; the detail is the task and how much is missing)
 local id = ARGV[1]
 local f = get(id, 'state', 'role', 'holds', 'max_cost_usd', 'max_tokens')
 local state, role = f[1], f[2]
@@ -18,6 +18,7 @@ for i = 1, 2 do
   local text = ARGV[i + 1]
   local sign, amount = string.match(text, '^(%+?)(%d+)$')
   if amount then
+    if sign == '+' and not caps[i] and f[3] ~= 'limit' then return refuse(REFUSAL.no_budget, id) end
     local cap = tonumber(amount) + (sign == '+' and (caps[i] or used_of_task(id)[i]) or 0)
     to[i] = i == 1 and string.format('%.6f', cap / 1e6) or string.format('%.0f', cap)
   elseif text == 'none' then
