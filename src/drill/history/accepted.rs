@@ -24,13 +24,18 @@ pub(super) fn unknown(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Finds keys that belong to more than one task.
+/// Finds keys that belong to more than one task. A dead letter that is removed gives its key back.
 pub(super) fn keys_of_several(facts: &Facts<'_>) -> Vec<Finding> {
+    let was_removed = |id: &str| {
+        let mut steps = facts.task_steps.get(id).into_iter().flatten();
+        steps.any(|step| (step.from, step.to) == (Some(TaskState::Failed), TaskState::Cancelled))
+    };
     let mut by_key: BTreeMap<&str, &str> = BTreeMap::new();
     let acknowledged = facts.history.acknowledged.iter().filter_map(|a| Some((a.key.as_deref()?, a.id.as_str())));
     let stored = facts.history.tasks.iter().filter_map(|t| Some((t.task.key.as_deref()?, t.task.id.as_str())));
     acknowledged
         .chain(stored)
+        .filter(|(_, id)| !was_removed(id))
         .filter_map(|(key, id)| {
             let first = *by_key.entry(key).or_insert(id);
             (first != id).then(|| (id.to_owned(), format!("its key '{key}' belonged to {first} before")))
