@@ -262,6 +262,10 @@ impl Pair {
 
     async fn delegate_again(&self) {
         let Some((new, task, created)) = &self.last else { return };
+        // What was found by its key then is not found now: the same request would be new work.
+        if !created && !self.reference.has_its_key(*task) {
+            return;
+        }
         let answer = self.world.store.delegate(new).await;
         // What was found and not made is answered as long as its caller may ask.
         if !created && answer.as_ref().is_err_and(|e| e.is_stale()) {

@@ -378,6 +378,11 @@ impl Reference {
     }
 
     /// A person's word. A dead letter is removed, and nothing follows from it.
+    /// Whether its key, if it has one, still stands for it: a dead letter that is removed gives it back.
+    pub fn has_its_key(&self, id: usize) -> bool {
+        self.tasks[id].key.is_none_or(|key| self.keys.get(&key) == Some(&id))
+    }
+
     pub fn cancel(&mut self, id: usize) -> TaskState {
         if self.tasks[id].state == TaskState::Failed {
             self.tasks[id].state = TaskState::Cancelled;
