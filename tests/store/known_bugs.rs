@@ -85,3 +85,19 @@ async fn a_task_that_waits_for_its_retry_keeps_no_slot() {
     assert_eq!(end_next(&world, &agent, Cause::Success).await, "b", "the only agent is free for it");
     assert_eq!(state(&world, &new.id).await, PlanState::Running);
 }
+
+/// A dead letter that is removed was waited for again by what runs in spite of its failure.
+#[tokio::test]
+async fn what_runs_in_spite_of_a_failure_does_not_wait_for_the_removed_dead_letter() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let new = plan(&[("a", &[]), ("b", &[]), ("c", &[("a", FAILED), ("b", FAIL)])]);
+    world.store.submit_plan(&new).await.unwrap();
+    assert_eq!(end_next(&world, &agent, Cause::Permanent).await, "a");
+    world.store.cancel(std::slice::from_ref(&new.tasks[0].1.id), "a test").await.unwrap();
+    check::structures(&world).await;
+    assert_eq!(end_next(&world, &agent, Cause::Success).await, "b");
+    assert_eq!(end_next(&world, &agent, Cause::Success).await, "c");
+    check::structures(&world).await;
+}

@@ -60,7 +60,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   elseif from == 'held' then
     append(drop, 'holds')
     if to ~= 'blocked' then redis.call('DEL', P .. 'deps:' .. id) end
-  elseif not OPEN[from] then
+  elseif not OPEN[from] and OPEN[to] then
     append(drop, 'ended_at')
     local f = get(id, 'parent', 'detached')
     local p = f[1] and not f[2] and get(f[1], 'state', 'awaits') or {}
