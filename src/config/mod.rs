@@ -18,6 +18,7 @@ mod located;
 pub mod owner;
 pub mod private;
 mod reach;
+mod reader;
 mod resolve;
 mod rights;
 mod role;

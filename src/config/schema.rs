@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     REFERENCE,
     diagnostics::Diagnostics,
-    section::{Known, Shape},
+    reader::{Known, Shape},
     written,
 };
 use crate::model::{duration, size};

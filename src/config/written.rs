@@ -8,9 +8,10 @@ use toml::de::DeTable;
 use super::{
     Auth, EscalationRule, InheritEnv,
     diagnostics::{At, Diagnostics},
+    reader::{Known, Reader},
     role::Sandbox,
     schedules::{self, WrittenSchedule},
-    section::{Known, Reader, Section},
+    section::Section,
     values,
 };
 use crate::{

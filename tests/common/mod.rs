@@ -3,6 +3,7 @@
 //! Everything is in one temporary folder, and every process is found by the name of that folder. No process is ended by
 //! the name of its program.
 
+mod builder;
 mod disk;
 mod processes;
 mod run;

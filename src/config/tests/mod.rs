@@ -6,6 +6,7 @@ mod discovery;
 mod meaning;
 mod programs;
 mod rights;
+mod roles;
 mod spend;
 
 use std::{fs, path::PathBuf};
