@@ -54,9 +54,10 @@
 //! If no runner is idle, the script wakes the supervisor, which starts an agent.
 //!
 //! When the program ends, the runner appends the end to its journal ([`home`], `journal`) and calls `task/finish` with
-//! its fence. The cause of the end decides what follows ([`model::cause`]); the same script notifies waiting callers
-//! and releases or cancels dependent tasks. The runner sends its next claim together with this call, in one round
-//! trip. If Redis does not acknowledge the end promptly, the runner also writes it to `reports/`, synced.
+//! its fence. The cause of the end decides what follows ([`model::cause`]): in the same step, `end_attempt` and
+//! `propagate_end` in `store/lua/prelude/ends.lua` notify waiting callers and release or cancel dependent tasks. The runner
+//! sends its next claim together with this call, in one round trip. If Redis does not acknowledge the end promptly, the
+//! runner also writes it to `reports/`, synced.
 //!
 //! Programs that print a stream of JSON are read while they work ([`drivers::Transcript`]). Programs that use the terminal
 //! themselves (the master, and tasks in `mode = "interactive"`) are followed through their hooks, which call `orch hook`, and
@@ -72,7 +73,7 @@
 //! mistake with its place and computes the critical path; it is pure. The store stages the tasks and accepts all of them in
 //! one step (`plan/submit`); they become ordinary tasks some at a time (`plan/grow`), so that no caller waits for a large plan,
 //! and the supervisor continues where a submitter dies. An edge names a condition and a policy ([`model::edge`]); what an end
-//! means for the next task is decided where every end is propagated, in `move`. The state of a plan follows from the number
+//! means for the next task is decided where every end is propagated (`store/lua/prelude/ends.lua`). The state of a plan follows from the number
 //! of its tasks in each state, which `move` keeps and the audit recounts.
 //!
 //! ## Rules
