@@ -10,7 +10,7 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 13] = [
+const PRELUDE: [&str; 15] = [
     "base",
     "people",
     "usage",
@@ -18,9 +18,11 @@ const PRELUDE: [&str; 13] = [
     "retry",
     "edges",
     "plans",
+    "shares",
     "patterns",
     "locks",
     "moves",
+    "records",
     "ends",
     "grow",
     "schedules",

@@ -112,6 +112,12 @@
 //! prints all use this list. `task/claim.lua` applies the same rules inside Redis; a property test on a real server checks
 //! that it claims exactly when the list is empty.
 //!
+//! ## Shares
+//!
+//! Plans and parents share the slots of a role. A ready task stands in the queue of its priority and share, beside the queue of
+//! its role, and `task/claim.lua` looks at the share whose turn it is and at the first task of its queue
+//! (`store/lua/prelude/shares.lua`). `move` keeps what each share occupies, and [`admission::shares`] is the same rule for `orch why`.
+//!
 //! A task that waits for a person keeps its slot, because its program still runs, with its memory and its unfinished
 //! files. A task that waits for its own subtasks gives up its slot, because they could not start otherwise.
 //!

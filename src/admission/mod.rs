@@ -14,6 +14,7 @@
 
 mod gate;
 pub mod locks;
+pub mod shares;
 mod snapshot;
 #[cfg(test)]
 mod tests;

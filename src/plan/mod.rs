@@ -24,6 +24,8 @@ use crate::model::{edge::Edge, id::TaskId};
 
 /// Tasks of one plan.
 pub const MOST_TASKS: usize = 10_000;
+/// The highest weight of a plan.
+pub const MOST_WEIGHT: u32 = 100;
 
 /// A plan that can be submitted.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,6 +34,8 @@ pub struct Plan {
     pub name: String,
     /// What it is for.
     pub text: String,
+    /// How many slots of a role it gets for each one of another plan; `None`: one.
+    pub weight: Option<u32>,
     /// Its tasks, in the order of the document.
     pub tasks: Vec<Task>,
 }

@@ -61,7 +61,9 @@ impl Who {
             Some(("held", id)) if id.starts_with("t-") => drop(self.tasks.insert(id.to_owned())),
             Some(("agent", id)) => drop(self.agents.insert(id.to_owned())),
             Some(("plan" | "plan_tasks", id)) => drop(self.plans.insert(id.to_owned())),
-            Some(("ready" | "running" | "waiting" | "idle", role)) => drop(self.roles.insert(role.to_owned())),
+            Some(("ready" | "running" | "waiting" | "idle" | "shares", role)) => {
+                self.roles.insert(role.to_owned());
+            }
             _ => {}
         }
     }
@@ -109,6 +111,7 @@ impl Store {
             plan::judge(&image, id, &mut found);
         }
         found.extend(self.misreserved().await?);
+        found.extend(self.misshared(&who.roles).await?);
         found.extend(self.miscounted_days().await?);
         Ok(found)
     }

@@ -39,6 +39,7 @@ pub mod requests;
 pub mod schedules;
 mod script;
 mod spec;
+pub mod shares;
 pub mod spend;
 pub mod tasks;
 pub mod unread;

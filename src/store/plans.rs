@@ -38,6 +38,8 @@ pub struct NewPlan {
     pub name: String,
     /// What it is for.
     pub text: String,
+    /// How many slots of a role it gets for each one of another plan.
+    pub weight: Option<u32>,
     /// Its tasks with their keys, each after those that it comes after.
     pub tasks: Vec<(String, NewTask)>,
     /// The box in which its end is posted.
@@ -232,7 +234,7 @@ fn summary(id: &PlanId, f: &Fields) -> Result<PlanSummary> {
 pub(super) fn terms(new: &NewPlan) -> String {
     let first = new.tasks.first().map(|(_, task)| task);
     let terms = json!({
-        "name": new.name, "text": new.text, "total": new.tasks.len(), "notify": new.notify,
+        "name": new.name, "text": new.text, "total": new.tasks.len(), "notify": new.notify, "weight": new.weight,
         "max_queued": first.map(|task| task.max_queued), "max_depth": first.map(|task| task.max_depth),
         "max_children": first.map(|task| task.max_children),
         "parent": new.parent.as_ref().map(|parent| &parent.task),

@@ -87,6 +87,8 @@ scripts! {
     SUBMIT_PLAN = "plan/submit",
     LOOK = "record/look",
     RESERVED = "record/reserved",
+    SHARES = "record/shares",
+    TURNS = "record/turns",
     CLOSE_BREAKER = "role/close_breaker",
     LIFT_RATE_LIMIT = "role/lift_rate_limit",
     REFUSE_SPAWN = "role/refuse_spawn",

@@ -252,7 +252,12 @@ impl Way {
         }
         let ready = store.keys().of("ready", ROLE);
         let ids: Vec<String> = redis::cmd("ZRANGE").arg(ready).arg(0).arg(-1).query(&mut redis).unwrap();
-        let ids: Vec<TaskId> = ids.iter().map(|id| id.parse().unwrap()).collect();
+        let ids: Vec<TaskId> = match self.stop {
+            Some(_) => ids.iter().map(|id| id.parse().unwrap()).collect(),
+            None => {
+                store.turns(ROLE, None).await.unwrap().next().map(|queue| queue.first.0.clone()).into_iter().collect()
+            }
+        };
         let tasks = store.tasks(&ids).await.unwrap();
         let is_free = |ahead: usize| {
             let candidate = Candidate { task: &tasks[ahead], ahead: ahead as u64, lacks: None };

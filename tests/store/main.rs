@@ -23,6 +23,7 @@ mod edges;
 mod edit;
 mod epoch;
 mod exhaustive;
+mod fair;
 mod fences;
 mod figures;
 mod fixture;

@@ -291,7 +291,9 @@ impl Pair {
     }
 
     fn claimed(&mut self, run: usize, answer: Result<Option<Claimed>, StoreError>) {
-        let expected = self.reference.claim(run);
+        let claimed = answer.as_ref().ok().and_then(Option::as_ref);
+        let claimed = claimed.and_then(|claimed| self.ids.iter().position(|id| *id == claimed.task.id));
+        let expected = self.reference.claim(run, claimed);
         if let (Ok(Some(claimed)), Ok(Some(lease))) = (&answer, expected) {
             if lease == self.claims.len() {
                 let last = self.claims.last().map_or(0, |c| c.fence);

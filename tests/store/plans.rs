@@ -38,6 +38,7 @@ pub fn plan(tasks: &[(&str, &[(&str, Edge)])]) -> NewPlan {
         id,
         name: "a plan".into(),
         text: "what for".into(),
+        weight: None,
         notify: None,
         parent: None,
         who: "a test".into(),

@@ -257,8 +257,23 @@ impl Reference {
         }
     }
 
-    /// The lease that is given, or that the agent has.
-    pub fn claim(&mut self, run: usize) -> Answer<Option<usize>> {
+    /// The share of the slots of its role that a task belongs to: that of its topmost task, or of all without one.
+    fn share(&self, id: usize) -> Option<usize> {
+        self.tasks[id].parent.and_then(|_| self.family(id).last().copied())
+    }
+
+    /// How many slots the tasks of a share occupy.
+    fn slots_of(&self, share: Option<usize>, role: usize) -> usize {
+        let occupies = |t: &usize| {
+            let task = &self.tasks[*t];
+            task.role == role && task.state == TaskState::Running && !task.waiting
+        };
+        (0..self.tasks.len()).filter(occupies).filter(|t| self.share(*t) == share).count()
+    }
+
+    /// The lease that is given, or that the agent has. Among shares with equally many slots, the one that has used less goes
+    /// first, which `claimed` knows.
+    pub fn claim(&mut self, run: usize, claimed: Option<usize>) -> Answer<Option<usize>> {
         let Agent { state, role, lease, .. } = self.runs[run];
         if !state.is_live() {
             return Err("stale");
@@ -277,7 +292,22 @@ impl Reference {
             let task = &self.tasks[*t];
             task.role == role && task.state == TaskState::Ready && (self.stop.is_none() || task.depth > 0)
         };
-        let first = (0..self.tasks.len()).filter(may).min_by_key(|t| (std::cmp::Reverse(self.tasks[*t].priority), *t));
+        let priority = (0..self.tasks.len()).filter(may).map(|t| self.tasks[t].priority).max();
+        let mut ready: Vec<usize> =
+            (0..self.tasks.len()).filter(may).filter(|t| Some(self.tasks[*t].priority) == priority).collect();
+        // A stop that drains goes by the order of acceptance alone.
+        if self.stop.is_none() {
+            let slots: Vec<usize> = ready.iter().map(|t| self.slots_of(self.share(*t), role)).collect();
+            let fewest = slots.iter().min().copied();
+            let mut seen = BTreeSet::new();
+            let mut slots = slots.into_iter();
+            ready.retain(|t| {
+                let share = self.tasks[*t].parent.map(|_| self.share(*t));
+                slots.next() == fewest && seen.insert(share)
+            });
+        }
+        let first = ready.iter().copied().find(|t| Some(*t) == claimed).or(ready.first().copied());
+        let first = if self.stop.is_none() { first } else { ready.first().copied() };
         let Some(id) = first else { return Ok(None) };
         let lease = self.leases.len();
         self.leases.push(Lease { task: id, run, answer: None, calls: HashMap::new() });

@@ -83,6 +83,11 @@ impl Ops {
             return Err(wrong(&located, document.file.as_deref()));
         };
         let ids: Vec<TaskId> = plan.tasks.iter().map(|_| TaskId::random()).collect();
+        if plan.weight.is_some() && self.caller.attempt().is_some() {
+            return Err(Error::usage(
+                "weight: the plan is submitted within a task, and its tasks share the slots of their roles as subtasks of that; remove the key",
+            ));
+        }
         let by_key = |key: &str| plan.tasks.iter().position(|task| task.key == key).map(|at| ids[at].clone());
         let mut tasks = Vec::with_capacity(plan.tasks.len());
         for at in self.by_rank(&plan).await? {
@@ -106,6 +111,7 @@ impl Ops {
             name: plan.name.clone(),
             text: redactor.text(plan.text.clone()),
             tasks,
+            weight: plan.weight,
             notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
                 .then(|| self.config.master.session.clone()),
             parent: self.caller.attempt().cloned(),
@@ -173,7 +179,7 @@ impl Ops {
                 .hint("put long texts into files, and name these in the tasks' texts"));
         }
         let takes_tasks = |role: &&crate::config::Role| role.driver != DriverKind::Console;
-        let roles: Vec<(&str, u32)> =
+        let mut roles: Vec<(&str, u32)> =
             self.config.roles.values().filter(takes_tasks).map(|role| (role.name.as_str(), role.max)).collect();
         let name = source.template.as_deref();
         let within = ["plans", name.unwrap_or_default()];

@@ -67,6 +67,8 @@ struct TaskFacts {
     /// Of it and of these, those that are ready: how many ready tasks of their role go first.
     ahead: BTreeMap<TaskId, u64>,
     /// Of these, those that lack a lock.
+    /// With whom the task shares the slots of its role, if it is ready, as a sentence.
+    shared: Option<String>,
     lacks: BTreeMap<TaskId, Lacking>,
     /// Running tasks, where there is a ready one that they may keep from an agent.
     rivals: Vec<Task>,
@@ -189,11 +191,11 @@ impl Ops {
         let children = self.some_tasks(&task.children).await?;
         let before = self.some_tasks(&task.after).await?;
         let links = self.links(task).await?;
-        let (ahead, rivals) = self.queue(std::iter::once(task).chain(&links)).await?;
+        let (ahead, shared, rivals) = self.queue(std::iter::once(task).chain(&links)).await?;
         let lacks = self.lacking(std::iter::once(task).chain(&links)).await?;
         let last = detail.attempts.last().map(|a| self.home.run(id, a.number));
         let run = last.filter(|dir| dir.is_dir());
-        Ok(TaskFacts { detail, parent, before, children, links, ahead, lacks, rivals, run })
+        Ok(TaskFacts { detail, parent, before, children, links, ahead, shared, lacks, rivals, run })
     }
 
     /// What a task waits for, what that waits for, and so on, as far as a person would read; one level a round trip.
@@ -213,20 +215,27 @@ impl Ops {
         Ok(links)
     }
 
-    /// Returns how many tasks go before the ready ones of these, and which tasks run meanwhile.
-    async fn queue(&self, tasks: impl Iterator<Item = &Task>) -> Result<(BTreeMap<TaskId, u64>, Vec<Task>)> {
-        let mut ahead = BTreeMap::new();
-        for task in tasks.filter(|t| t.state == TaskState::Ready) {
-            let n = self.ask(|s| s.ready_before(&task.role, &task.id)).await?.unwrap_or(0);
-            ahead.insert(task.id.clone(), n);
+    /// Returns how many tasks go before the ready ones of these, with whom the first of these shares its slots, and which tasks
+    /// run meanwhile.
+    async fn queue(
+        &self,
+        tasks: impl Iterator<Item = &Task>,
+    ) -> Result<(BTreeMap<TaskId, u64>, Option<String>, Vec<Task>)> {
+        let (mut ahead, mut shared) = (BTreeMap::new(), None);
+        for (nth, task) in tasks.enumerate().filter(|(_, task)| task.state == TaskState::Ready) {
+            let turns = self.ask(|s| s.turns(&task.role, Some(&task.id))).await?;
+            ahead.insert(task.id.clone(), turns.ahead());
+            if nth == 0 {
+                shared = turns.sentence(&task.role);
+            }
         }
         if ahead.is_empty() {
-            return Ok((ahead, Vec::new()));
+            return Ok((ahead, shared, Vec::new()));
         }
         let running = self.ask(|s| s.task_ids(Some(TaskState::Running))).await?;
         let mut rivals = self.some_tasks(&running).await?;
         rivals.retain(|t| t.state == TaskState::Running);
-        Ok((ahead, rivals))
+        Ok((ahead, shared, rivals))
     }
 
     /// The first lock that each of the ready ones of these lacks.

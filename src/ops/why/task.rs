@@ -77,6 +77,9 @@ fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         ));
         earlier(facts, out);
         open.iter().take(3).for_each(|t| out.hint(format!("orch why {}", t.id)));
+    if let Some(shared) = &facts.shared {
+        out.say(shared.clone());
+    }
         return;
     }
     let waits_for: Vec<&Task> = facts.before.iter().filter(|t| t.state != TaskState::Succeeded).collect();

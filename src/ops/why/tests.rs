@@ -44,6 +44,7 @@ fn about(task: Task) -> TaskFacts {
         children: Vec::new(),
         links: Vec::new(),
         ahead: BTreeMap::new(),
+        shared: None,
         lacks: BTreeMap::new(),
         rivals: Vec::new(),
         run: None,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 pub use self::terms::Terms;
 use self::values::{Reader, field};
 use super::{
-    MOST_TASKS, Plan, Task, check,
+    MOST_TASKS, MOST_WEIGHT, Plan, Task, check,
     insert::{Inserted, LONGEST, Names, insert},
     locks,
     mistake::Mistake,
@@ -22,7 +22,7 @@ use crate::model::{
 /// Longest name of a plan, of a task or of a variable.
 const LONGEST_KEY: usize = 64;
 /// The keys of a plan.
-const PLAN: &[&str] = &["name", "text", "on_failure", "vars", "tasks"];
+const PLAN: &[&str] = &["name", "text", "on_failure", "weight", "vars", "tasks"];
 /// The keys of a task besides its terms.
 const TASK: &[&str] = &["role", "text", "after", "on_failure"];
 /// The keys of an edge.
@@ -119,6 +119,7 @@ impl Reader {
         let text = text.map_or(its_text, str::to_owned);
         let policy =
             self.word_at(table, "", "on_failure", OnFailure::ALL, OnFailure::as_str).unwrap_or(OnFailure::Fail);
+        let weight = self.number_at(table, "", "weight", 1..=MOST_WEIGHT);
         let vars = self.vars(table, given);
         let Some(node) = field(table, "tasks") else {
             self.wrong(root.at, "tasks", "is missing: a plan has at least one task, as [tasks.KEY]");
@@ -135,7 +136,7 @@ impl Reader {
         let whole = Whole { names: &names, places: &places, policy, roles };
         let read: Vec<Task> = tasks.iter().filter_map(|(key, node)| self.task(key, node, &whole)).collect();
         let at = tasks.iter().map(|(key, _)| key.at).collect();
-        (read.len() == tasks.len()).then(|| (Plan { name: name.clone(), text: text.clone(), tasks: read }, at))
+        (read.len() == tasks.len()).then(|| (Plan { name: name.clone(), text: text.clone(), weight, tasks: read }, at))
     }
 
     fn vars(&mut self, table: &Table, given: &[(String, String)]) -> Vec<(String, String)> {

@@ -1,6 +1,6 @@
 //! Single values of a document, each with the mistake to report if it has the wrong type.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use super::{LONGEST_KEY, Mistake, Table};
 use crate::{
@@ -134,13 +134,21 @@ impl Reader {
     }
 
     pub fn count_at(&mut self, table: &Table, path: &str, key: &str) -> Option<u32> {
+        self.number_at(table, path, key, 0..=u32::MAX)
+    }
+
+    pub fn number_at(&mut self, table: &Table, path: &str, key: &str, within: RangeInclusive<u32>) -> Option<u32> {
         let node = field(table, key)?;
+        let (least, most) = (*within.start(), *within.end());
         match node.value {
-            Value::Number(number) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => {
+            Value::Number(number)
+                if number.fract() == 0.0 && (f64::from(least)..=f64::from(most)).contains(&number) =>
+            {
                 Some(number as u32)
             }
             _ => {
-                self.wrong(node.at, joined(path, key), "must be a whole number, 0 or more");
+                let bound = if most == u32::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
+                self.wrong(node.at, joined(path, key), format!("must be a whole number, {bound}"));
                 None
             }
         }

@@ -52,14 +52,22 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
     let mut expected = BTreeSet::from([format!("state:{state}")]);
     match state {
         TaskState::Ready if task.has("parked") => {}
-        TaskState::Ready => drop(expected.insert(format!("ready:{role}"))),
+        TaskState::Ready => {
+            expected.insert(format!("ready:{role}"));
+            expected.insert(queue_of(task));
+        }
         TaskState::Running => {
             expected.insert(format!("running:{role}"));
             expected.extend(task.has("waiting_until").then(|| format!("waiting:{role}")));
         }
         _ => {}
     }
-    let is = image.sets_with(&["state", "ready", "running", "waiting"], id);
+    let mut is = image.sets_with(&["state", "ready", "running", "waiting", "queue"], id);
+    // The next claim builds the queues of such a role again.
+    if image.record("shares", role).is_some_and(|shares| shares.has("mistrusted")) {
+        is.retain(|set| !set.starts_with("queue:"));
+        expected.retain(|set| !set.starts_with("queue:"));
+    }
     if is != expected {
         let list = |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         say(format!("it is {state}, and stands in {} instead of {}", list(&is), list(&expected)));
@@ -94,9 +102,16 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
     let rank = ["high", "normal", "low"].iter().position(|p| *p == task.text("priority"));
     let of_an_earlier_release = rank.zip(task.number("seq")).map(|(rank, seq)| rank as f64 * 1e13 + seq);
     let place = task.number("place").or(of_an_earlier_release);
-    if ready.is_some() && ready != place {
+    let queued = image.score(&queue_of(task), id);
+    if ready.is_some() && ready != place || queued.is_some() && queued != place {
         say(format!("its place in ready:{role} is not by its priority and order"));
     }
+}
+
+/// The key of the queue in which a ready task waits for its turn.
+fn queue_of(task: Record<'_>) -> String {
+    let of = |field, otherwise| Some(task.text(field)).filter(|text| !text.is_empty()).unwrap_or(otherwise);
+    format!("queue:{}:{}:{}", task.text("role"), of("priority", "normal"), of("share", "-"))
 }
 
 fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
@@ -115,7 +130,7 @@ fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(Strin
     if task.has("awaits") && state != TaskState::Blocked {
         say(format!("it is {state}, and waits for subtasks without a program"));
     }
-    for field in ["cancelling", "waiting_until", "asking_until"] {
+    for field in ["cancelling", "waiting_until", "asking_until", "slot_at"] {
         if task.has(field) && !running {
             say(format!("it is {state}, and has a {field}"));
         }

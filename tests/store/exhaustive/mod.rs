@@ -128,6 +128,8 @@ fn deep() {
 /// Mistakes that somebody might make in a transition, and by what the search finds each.
 const MISTAKES: &[(Mistake, &str)] = &[
     (("redis.call('SREM', P .. 'running:' .. role, id)", ""), "and stands in running:shell"),
+    (("if redis.call('ZREM', queue, id) == 0 then", "if false then"), "stands in queue:shell:normal:-"),
+    (("append(drop, 'slot_at', 'agent',", "append(drop, 'agent',"), "and has a slot_at"),
     (("if from == 'idle' then redis.call('SREM'", "if false then redis.call('SREM'"), "stands in {\"idle:shell\"}"),
     (("or f[4] ~= fence then", "then"), "somebody who is late has changed something"),
     (("if known[1] then", "if false then"), "it was answered with"),

@@ -1,6 +1,6 @@
 -- Accepts a plan whose tasks are staged: all of them or none. The first ones become tasks in the same step.
 -- KEYS: 1 prefix
--- ARGV: 1 plan, 2 what it is (JSON: name, text, total, max_queued, max_depth, max_children, notify; parent, attempt_fence,
+-- ARGV: 1 plan, 2 what it is (JSON: name, text, total, max_queued, max_depth, max_children, notify, weight; parent, attempt_fence,
 --       incarnation, where it is submitted within an attempt; key, digest, its content in short, and repeats, set where the key is not
 --       the caller's, but that of an attempt's call with this content), 3 the caller in words
 -- Returns: {state, how many of its tasks are not made yet, '1' if it was accepted by this call, else '0', the plan: an earlier one with

@@ -51,6 +51,7 @@ local function accept_plan(plan, terms, depth, by)
     redis.call('SET', P .. 'plan_key:' .. terms.key, plan)
   end
   redis.call('HSET', record, unpack(fields))
+  if terms.weight then redis.call('HSET', P .. 'weights', plan, terms.weight) end
   redis.call('ZADD', P .. 'plans', redis.call('INCR', P .. 'seq'), plan)
   redis.call('SADD', P .. 'growing', plan)
   event(EVENT.plan_running, nil, nil, nil, 'running', 'plan ' .. terms.name .. ' with ' .. terms.total .. ' tasks was submitted by ' .. by,

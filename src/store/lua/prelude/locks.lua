@@ -137,7 +137,7 @@ local function park(id, role, wants, want, entry)
   local f = get(id, 'parent', 'parked', 'parked_at')
   if f[2] then leave_queue(id, f[2]) end
   local queue = entry_of(want[1], want[2], role .. '\1' .. (f[1] or ''))
-  redis.call('ZREM', P .. 'ready:' .. role, id)
+  quit_ready(id, role)
   redis.call('ZADD', P .. 'parked:' .. string.match(queue, '\1(.*)$'), string.format('%.0f', place_in(id)), id)
   redis.call('ZADD', P .. 'wants', 0, queue)
   redis.call('HDEL', P .. 'task:' .. id, 'offered')
@@ -178,7 +178,7 @@ local function offer_queue(queue)
       leave_queue(id, queue)
       redis.call('HDEL', P .. 'task:' .. id, 'parked')
       redis.call('HSET', P .. 'task:' .. id, 'offered', queue)
-      redis.call('ZADD', P .. 'ready:' .. role, string.format('%.0f', place_in(id)), id)
+      join_ready(id, role)
       wake_role(role)
       if mode == 'w' then return end
     end

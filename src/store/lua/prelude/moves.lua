@@ -32,19 +32,24 @@ end
 local function move(id, from, to, role, score, agent, reason, data, code, set, drop)
   if not allows(TASK, from, to) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'task:' .. id
-  local f = redis.call('HMGET', record, 'plan', 'writes', 'reads')
+  local f = redis.call('HMGET', record, 'plan', 'writes', 'reads', 'share', 'slot_at', 'priority')
   set, drop = set or {}, drop or {}
   append(set, 'state', to, 'since', now)
   redis.call('ZREM', P .. 'state:' .. from, id)
   redis.call('ZADD', P .. 'state:' .. to, score or now, id)
   if from == 'ready' then
-    redis.call('ZREM', P .. 'ready:' .. role, id)
+    if to == 'running' then
+      append(set, 'slot_at', now)
+      take_slot(role, f[4] or '-', f[6])
+    end
+    quit_ready(id, role)
     if f[2] or f[3] then leave_ready(id, to, f[2], f[3], drop) end
   elseif from == 'running' then
     redis.call('SREM', P .. 'running:' .. role, id)
     redis.call('ZREM', P .. 'waiting:' .. role, id)
     release_locks(id)
-    append(drop, 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until', 'asking_until')
+    if f[5] then give_slot(role, f[4] or '-', number(f[5])) end
+    append(drop, 'slot_at', 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until', 'asking_until')
     local reserves = redis.call('HGET', record, 'reserves')
     if reserves then
       append(drop, 'reserves')
@@ -79,7 +84,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   event('task.' .. to, id, agent, from, to, reason, data, code)
   if f[1] then count_in_plan(f[1], from, to) end
   if to == 'ready' then
-    redis.call('ZADD', P .. 'ready:' .. role, string.format('%.0f', place_in(id)), id)
+    join_ready(id, role)
     wake_role(role)
   elseif to == 'running' then
     redis.call('SADD', P .. 'running:' .. role, id)
@@ -168,6 +173,7 @@ local function accept(id, spec, key, text, context, open, why, escalation)
   end
   also('key', key)
   also('parent', spec.parent)
+  also('share', share_of(spec))
   also('context', context)
   if escalation then
     -- `unapproved` stays with the record until a person approves, whatever becomes of the task.
@@ -198,7 +204,7 @@ local function accept(id, spec, key, text, context, open, why, escalation)
   end
   if state == 'ready' then
     redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)
-    redis.call('ZADD', P .. 'ready:' .. spec.role, place, id)
+    join_ready(id, spec.role)
     wake_role(spec.role)
   end
   return state

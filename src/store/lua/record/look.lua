@@ -9,7 +9,7 @@ local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', '
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
   'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'deadline_at', 'ended_at', 'parent', 'open_children', 'after',
   'edges', 'asks', 'unapproved', 'awaits', 'detached', 'writes', 'reads', 'parked', 'parked_at', 'offered', 'reserved_until',
-  'used_input_tokens', 'used_output_tokens', 'used_micro_usd', 'code', 'reserves'}
+  'used_input_tokens', 'used_output_tokens', 'used_micro_usd', 'code', 'reserves', 'share', 'slot_at'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -102,6 +102,9 @@ for _, id in ipairs(which.tasks) do
   for _, state in ipairs(STATES) do score('state:' .. state, id) end
   for _, role in ipairs(which.roles) do
     score('ready:' .. role, id)
+    local priority, share = terms_of_turn(id)
+    score('queue:' .. role .. ':' .. priority .. ':' .. share, id)
+    fields('shares:' .. role, {'mistrusted'})
     member('running:' .. role, id)
     score('waiting:' .. role, id)
   end

@@ -45,6 +45,7 @@ for i = 5, #ARGV do
   move_field(P .. 'breaker:' .. ARGV[i], 'until')
   move_scores(P .. 'waiting:' .. ARGV[i], 'waiting_until')
   -- What was accepted by the old clock stays before what is accepted from now on.
+  mistrust_turns(ARGV[i])
   for _, id in ipairs(redis.call('ZRANGE', P .. 'ready:' .. ARGV[i], 0, -1)) do
     local f = get(id, 'created_at', 'place')
     local place = tonumber(f[2] or '')

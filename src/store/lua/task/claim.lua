@@ -1,4 +1,4 @@
--- An idle agent takes the first ready task of its role. Sent again, it answers with the task that the agent has.
+-- An idle agent takes the next ready task of its role. Sent again, it answers with the task that the agent has.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
 -- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}; 'questions' (JSON) where it has asked any,
@@ -70,7 +70,7 @@ if bounds[1] or has_shortage then
 end
 
 local function first_ready()
-  if not requests[1] then return redis.call('ZRANGE', P .. 'ready:' .. role, 0, 0)[1] end
+  if not requests[1] then return next_in_turn(role) end
   -- A stop that drains: only what running tasks still wait for.
   local from = 0
   repeat

@@ -31,6 +31,14 @@ local function set(field, value)
   if value == nil then return end
   if value == '' then redis.call('HDEL', record, field) else redis.call('HSET', record, field, value) end
 end
+-- One that waits for a lock looks for it again.
+local parked = state == 'ready' and get(id, 'parked')[1]
+if parked then
+  leave_queue(id, parked)
+  redis.call('HDEL', record, 'parked')
+elseif state == 'ready' then
+  quit_ready(id, role)
+end
 for _, field in ipairs({'text', 'role', 'priority', 'labels', 'retries', 'timeout_ms', 'deadline_ms'}) do set(field, to[field]) end
 if to.priority then
   -- As `place_of` counts: by the time of acceptance and the rank of its priority.
@@ -45,15 +53,8 @@ if to.deadline_ms and OPEN[state] then
 end
 event(EVENT.task_edited, id, nil, nil, nil, reason)
 if state == 'ready' then
-  -- One that waits for a lock looks for it again.
-  local parked = get(id, 'parked')[1]
-  if parked then
-    leave_queue(id, parked)
-    redis.call('HDEL', record, 'parked')
-  end
-  redis.call('ZREM', P .. 'ready:' .. role, id)
   role = to.role or role
-  redis.call('ZADD', P .. 'ready:' .. role, string.format('%.0f', place_in(id)), id)
+  join_ready(id, role)
   wake_role(role)
 end
 role = to.role or role

@@ -33,6 +33,7 @@ local function forget_in_plan(plan, key)
     if its_key and redis.call('GET', P .. 'plan_key:' .. its_key) == plan then redis.call('DEL', P .. 'plan_key:' .. its_key) end
     redis.call('DEL', P .. 'plan:' .. plan)
     redis.call('ZREM', P .. 'plans', plan)
+    redis.call('HDEL', P .. 'weights', plan)
   end
 end
 

@@ -7,6 +7,7 @@
 local id, reason, queue = ARGV[1], 'its record is damaged: ' .. ARGV[2], ARGV[3]
 local record, kept = P .. 'task:' .. id, P .. 'quarantine:' .. id
 redis.call('ZREM', P .. 'ready:' .. queue, id)
+if queue ~= '' then mistrust_turns(queue) end
 -- In a repeated call the quarantined record must not be overwritten by its replacement.
 local stands = get(id, 'state', 'code')
 if redis.call('EXISTS', kept) == 1 and is_sound(id) and stands[2] == CODE.record_damaged then
@@ -74,5 +75,8 @@ if from == 'running' then
   end
 end
 move(id, from, 'failed', role, nil, agent, reason, nil, CODE.record_damaged)
-if from == 'running' then recount_reserved() end
+if from == 'running' then
+  recount_reserved()
+  mistrust_turns(role)
+end
 return 'failed'
