@@ -198,7 +198,7 @@
 //!   ops                                           the one API
 //!   store  redis_server  mux  home  launchers     one external system each
 //!   config                                        sessions.toml: as written, then as resolved
-//!   drivers    admission    plan    schedule    os
+//!   drivers    admission    plan    schedule    routing    os
 //!   model                                         pure vocabulary: tables, causes, codes
 //! ```
 //!
@@ -246,6 +246,7 @@ pub mod ops;
 pub mod os;
 pub mod plan;
 pub mod redis_server;
+pub mod routing;
 pub mod runner;
 #[cfg(test)]
 mod samples;

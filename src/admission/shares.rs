@@ -246,8 +246,11 @@ mod tests {
     #[test]
     fn what_goes_first_is_what_is_more_important_and_what_comes_before_its_turn() {
         let shares = vec![share("p-1", 2, 1), share("p-2", 0, 1), share("t-1", 0, 1)];
-        let queues =
-            vec![queue(Priority::Normal, 0, 9, 1), queue(Priority::Normal, 1, 100, 2), queue(Priority::High, 2, 7, 3)];
+        let queues = vec![
+            queue(Priority::Normal, 0, 9, NOW + 1),
+            queue(Priority::Normal, 1, 100, NOW + 2),
+            queue(Priority::High, 2, 7, NOW + 3),
+        ];
         let of = |own| Turns { own: Some(own), ..turns(shares.clone(), queues.clone()) };
         assert_eq!(of((2, 0)).ahead(), 0);
         assert_eq!(of((1, 0)).ahead(), 7);

@@ -22,6 +22,10 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     let request = request(args, text);
     let ops = session.client().await?;
     let delegated = ops.delegate(request).await?;
+    let role = delegated.routed_to.clone().or(role);
+    if let Some(role) = delegated.routed_to.as_ref().filter(|_| !session.json) {
+        errors::note(&format!("{} was routed to role {role}: orch why {0}", delegated.id));
+    }
     if keyed && !delegated.created && !session.json {
         let id = &delegated.id;
         errors::note(&match delegated.differs {

@@ -1,4 +1,4 @@
-//! Checks `delegates_to`: every name must be a role, and the declared delegations must not form a cycle. A role with a
+//! Checks `delegates_to` and `escalate_to`. Of the former, every name must be a role, and the declared delegations must not form a cycle. A role with a
 //! sandbox may not name one without, because a delegation that the key declares needs no approval. Roles without the
 //! key delegate by their rights, up to `max_depth`.
 
@@ -9,6 +9,7 @@ use super::{
     diagnostics::{Diagnostics, dotted, no_role},
     written::WrittenRole,
 };
+use crate::drivers::DriverKind;
 
 /// Circles that are reported. Further ones are mostly variations; in the worst case there is one per declared delegation.
 const CIRCLES: usize = 10;
@@ -36,10 +37,50 @@ pub(super) fn check(written: &BTreeMap<String, WrittenRole>, roles: &BTreeMap<St
         }
     }
     for circle in circles(written) {
-        let steps: Vec<String> = circle.iter().map(|(role, line)| format!("{role} (line {line})")).collect();
-        let Some((first, line)) = circle.first() else { continue };
-        let key = dotted(&dotted("roles", first), "delegates_to");
-        out.add(*line, key, format!("forms a cycle: {} -> {first}", steps.join(" -> ")));
+        report_circle(&circle, "delegates_to", out);
+    }
+}
+
+fn report_circle(circle: &[(&str, usize)], key: &str, out: &mut Diagnostics) {
+    let steps: Vec<String> = circle.iter().map(|(role, line)| format!("{role} (line {line})")).collect();
+    let Some((first, line)) = circle.first() else { return };
+    out.add(*line, dotted(&dotted("roles", first), key), format!("forms a cycle: {} -> {first}", steps.join(" -> ")));
+}
+
+/// Reports what is wrong with `escalate_to`: the next tier is another role that takes tasks, and tiers have an end.
+pub(super) fn check_tiers(
+    written: &BTreeMap<String, WrittenRole>,
+    roles: &BTreeMap<String, Role>,
+    out: &mut Diagnostics,
+) {
+    let names: Vec<&str> = roles.keys().map(String::as_str).collect();
+    let next = |role: &str| written.get(role).and_then(|role| role.escalate_to.as_ref());
+    let mut seen = BTreeSet::new();
+    for (name, at) in written.iter().filter_map(|(name, role)| Some((name, role.escalate_to.as_ref()?))) {
+        let key = dotted(&dotted("roles", name), "escalate_to");
+        match roles.get(&at.value) {
+            None => out.add(at.line, key, no_role(&at.value, &names)),
+            Some(to) if to.driver == DriverKind::Console => {
+                out.add(
+                    at.line,
+                    key,
+                    format!("is wrong: role {} is a prompt for a person, and takes no tasks", to.name),
+                );
+            }
+            Some(to) if to.driver == DriverKind::Shell && roles.get(name).is_none_or(|own| own.driver != to.driver) => {
+                out.add(at.line, key, format!("is wrong: role {} runs scripts, and would run a text", to.name));
+            }
+            Some(_) => {}
+        }
+        let (mut way, mut role): (Vec<(&str, usize)>, &str) = (Vec::new(), name);
+        while seen.insert(role) {
+            let Some(at) = next(role) else { break };
+            way.push((role, at.line));
+            role = &at.value;
+        }
+        if let Some(from) = way.iter().position(|(one, _)| *one == role) {
+            report_circle(&way[from..], "escalate_to", out);
+        }
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
     let roles = resolver.roles(written, &retry, &master);
     resolver.fits(written, &supervisor, &roles);
     delegation::check(&written.roles, &roles, &mut resolver.diagnostics);
+    delegation::check_tiers(&written.roles, &roles, &mut resolver.diagnostics);
     let mut diagnostics = std::mem::replace(&mut resolver.diagnostics, Diagnostics::new("", ""));
     let schedules = schedules::resolve(&written.schedules, &roles, |path| resolver.absolute(path), &mut diagnostics);
     resolver.diagnostics = diagnostics;
@@ -228,6 +229,11 @@ impl Resolver<'_> {
         role.instructions = self.instructions(&table, written);
         role.delegates_to =
             written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
+        let texts = |list: &Option<At<Vec<At<String>>>>| -> Vec<String> {
+            list.iter().flat_map(|at| &at.value).map(|text| text.value.clone()).collect()
+        };
+        (role.routes, role.tags) = (texts(&written.routes), texts(&written.tags));
+        role.escalate_to = value(&written.escalate_to);
         role.sandbox = pick(&written.sandbox, role.sandbox);
         role.auth = value(&written.auth);
         role.inherit_env = pick(&written.inherit_env, super::InheritEnv::of_role(role.sandbox));

@@ -54,6 +54,15 @@ pub struct Role {
     pub retry: RetryPolicy,
     /// Roles to which agents of this role delegate without approval; `None`: those that have no right which this one lacks.
     pub delegates_to: Option<Vec<String>>,
+    /// Regular expressions of the texts that a task for [`crate::model::routing::AUTO`] is routed to this role by.
+    #[serde(default)]
+    pub routes: Vec<String>,
+    /// What its agents can do, in words that such a task may need.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The role to which such a task goes on when it has failed by the fault of this one.
+    #[serde(default)]
+    pub escalate_to: Option<String>,
     /// Where its programs run.
     pub sandbox: Sandbox,
     /// Folders, absolute, that its programs see in a sandbox in addition, and cannot change.
@@ -208,6 +217,9 @@ impl Role {
             cwd,
             retry,
             delegates_to: None,
+            routes: Vec::new(),
+            tags: Vec::new(),
+            escalate_to: None,
             sandbox: Sandbox::None,
             sandbox_read: Vec::new(),
             network: Network::All,

@@ -18,6 +18,7 @@ use crate::{
     drivers::DriverKind,
     model::{
         name,
+        routing::AUTO,
         schedule::{Missed, Overlap},
         suggest::printable,
         task::Priority,
@@ -159,6 +160,7 @@ pub(super) fn resolve(
         }
         if let Some(at) = &written.role
             && !roles.contains_key(&at.value)
+            && at.value != AUTO
         {
             let names: Vec<&str> = roles.keys().map(String::as_str).collect();
             out.add(at.line, key("role"), no_role(&at.value, &names));

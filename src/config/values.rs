@@ -86,6 +86,23 @@ pub(super) fn approval(text: &str) -> Result<ApprovalRule, String> {
     text.parse().map_err(unknown)
 }
 
+/// Reads a regular expression of the texts that are for a role.
+pub(super) fn route(text: &str) -> Result<(), String> {
+    let wrong = |why| format!("'{}' is no regular expression: {why}", suggest::printable(text));
+    filled(text).and_then(|text| crate::routing::check(text).map_err(wrong))
+}
+
+/// Reads a word for what a role can do.
+pub(super) fn tag(text: &str) -> Result<(), String> {
+    let is_of_tag = |c: char| c.is_alphanumeric() || "-_.+#".contains(c);
+    match text {
+        text if !text.is_empty() && text.len() <= 64 && text.chars().all(is_of_tag) => Ok(()),
+        _ => {
+            Err(format!("'{}' is no tag: write letters, digits, '-', '_', '.', '+' and '#'", suggest::printable(text)))
+        }
+    }
+}
+
 /// Reads the name of an account.
 pub(super) fn account(text: &str) -> Result<String, String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);

@@ -38,6 +38,7 @@ pub mod plan;
 pub mod question;
 pub mod refusal;
 pub mod retry;
+pub mod routing;
 pub mod schedule;
 pub mod secret;
 pub mod size;

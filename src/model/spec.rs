@@ -10,6 +10,7 @@ use super::{
     id::{PlanId, TaskId},
     pattern::Pattern,
     retry::Delays,
+    routing::Routing,
     task::Priority,
 };
 
@@ -79,6 +80,12 @@ pub struct Spec {
     /// The same in tokens.
     #[serde(default)]
     pub max_tokens: Option<u64>,
+    /// How it found its role, where it was delegated to `auto`.
+    #[serde(default)]
+    pub routing: Option<Routing>,
+    /// The roles to which it goes on, one after the other, when it has failed by the fault of its role.
+    #[serde(default)]
+    pub tiers: Vec<String>,
     /// The tools that a person has allowed this task, besides those of its role (`orch approve --allow`).
     #[serde(default)]
     pub allowed_tools: Vec<String>,
@@ -109,6 +116,8 @@ impl Default for Spec {
             approval: None,
             max_cost_usd: None,
             max_tokens: None,
+            routing: None,
+            tiers: Vec::new(),
             allowed_tools: Vec::new(),
         }
     }

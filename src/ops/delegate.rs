@@ -20,6 +20,7 @@ use crate::{
     model::{
         approval::ApprovalRule,
         id::TaskId,
+        routing::AUTO,
         secret::Redactor,
         task::{Priority, Spec, TaskState},
         text::one_line,
@@ -76,6 +77,7 @@ impl Ops {
     pub(super) async fn prepare(&self, asked: Delegate) -> Result<NewTask> {
         // Before anything is compared or stored: the same call later is the same call.
         let mut asked = redacted(asked, self.redactor());
+        let routed = self.route(&mut asked).await?;
         let role = self.config.role(asked.role.as_deref().unwrap_or_else(|| self.default_role()))?;
         takes_tasks(&self.config, role)?;
         check(&asked)?;
@@ -98,7 +100,11 @@ impl Ops {
         let limits = &self.config.supervisor;
         Ok(NewTask {
             id: TaskId::random(),
-            fingerprint: parent.is_some().then(|| fingerprint(&role.name, &asked)),
+            fingerprint: parent.is_some().then(|| {
+                // Another attempt of the caller may route it elsewhere, and finds it all the same.
+                let role = if routed.is_some() { AUTO } else { &role.name };
+                fingerprint(role, &asked)
+            }),
             text: asked.text,
             context: asked.context,
             spec: Spec {
@@ -122,6 +128,8 @@ impl Ops {
                 approval,
                 max_cost_usd,
                 max_tokens,
+                tiers: routed.as_ref().map(|routed| routed.tiers.clone()).unwrap_or_default(),
+                routing: routed.map(|routed| routed.routing),
                 allowed_tools: Vec::new(),
                 // The master reads how what it has delegated ended.
                 notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
@@ -147,6 +155,7 @@ impl Ops {
             needs_approval: rights.map(|one| one.rights.clone()).unwrap_or_default(),
             waits_for_reload: self.is_unknown_to_supervisor(&new.spec.role),
             detached_already: new.spec.detached && !self.caller_is_waited_for(),
+            routed_to: new.spec.routing.as_ref().filter(|_| accepted.created).map(|routing| routing.role.clone()),
             note: is_script.then(|| RUNS_AS_SCRIPT.to_owned()),
             ..accepted
         }
@@ -168,6 +177,9 @@ impl Ops {
     /// # Errors
     /// NotFound: no such role. NotRunning: there is no Redis.
     pub async fn holds_up(&self, role: Option<&str>) -> Result<Option<String>> {
+        if role == Some(AUTO) && !self.config.roles.contains_key(AUTO) {
+            return Ok(None);
+        }
         let role = &self.config.role(role.unwrap_or_else(|| self.default_role()))?.name;
         let snapshot = self.ask(|s| s.observe(std::slice::from_ref(role))).await?;
         let supervised = self.is_supervised() || self.supervised_from(self.store()).await?.is_some();

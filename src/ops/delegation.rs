@@ -19,14 +19,22 @@ pub struct Delegate {
     #[arg(skip)]
     #[serde(alias = "description")]
     pub text: String,
-    /// The role that does it (get_status lists the roles). Default: the project's.
+    /// The role that does it (get_status lists the roles), or "auto": orch chooses one. Default: the project's.
     #[arg(
         long,
         value_name = "ROLE",
-        help = "The role whose agents may run it [default: default_role of sessions.toml]"
+        help = "The role whose agents may run it, or auto: orch chooses one [default: default_role of sessions.toml]"
     )]
     #[serde(default, alias = "agent_type")]
     pub role: Option<String>,
+    /// With the role "auto": tags that the chosen role must have (tags of sessions.toml, or the name of its driver).
+    #[arg(
+        long = "needs",
+        value_name = "TAG",
+        help = "With --role auto: choose only a role with this tag (repeatable)"
+    )]
+    #[serde(default, deserialize_with = "or_default")]
+    pub needs: Vec<String>,
     /// Ids of tasks that must have succeeded before.
     #[arg(long, value_name = "TASK", help = "Start it only after this task has succeeded (repeatable)")]
     #[serde(default, deserialize_with = "or_default")]
@@ -118,6 +126,7 @@ impl Delegate {
         Ok(Delegate {
             text: self.text,
             role: self.role.or_else(|| all.role.clone()),
+            needs: if self.needs.is_empty() { all.needs.clone() } else { self.needs },
             after: if self.after.is_empty() { all.after.clone() } else { self.after },
             key: self.key,
             priority: self.priority.or(all.priority),

@@ -47,6 +47,7 @@ mod reload;
 mod requests;
 mod restart;
 mod retry_deadline;
+mod route;
 mod schedules;
 pub mod socket;
 mod status;

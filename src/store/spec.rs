@@ -160,6 +160,7 @@ impl<'de> Deserializer<'de> for Stored<'de> {
 mod tests {
     use super::*;
     use crate::model::approval::ApprovalRule;
+    use crate::model::routing::{RoutedBy, Routing};
     use crate::model::{
         edge::{Edge, OnFailure, When},
         id::PlanId,
@@ -192,6 +193,8 @@ mod tests {
             approval: Some(ApprovalRule::After),
             max_cost_usd: Some(1.5),
             max_tokens: Some(7),
+            routing: Some(Routing { role: "shell".into(), by: RoutedBy::Only, scores: Vec::new() }),
+            tiers: vec!["opus".into()],
             allowed_tools: vec!["Bash(a b)".into()],
         }
     }

@@ -45,6 +45,9 @@ pub struct Delegated {
     /// Whether it was delegated as detached where nothing would wait for it anyway.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detached_already: bool,
+    /// The role that was chosen for it, where it was delegated to `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed_to: Option<String>,
     /// What the caller may not expect of how it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -155,6 +158,7 @@ impl Store {
                 needs_approval: Vec::new(),
                 waits_for_reload: false,
                 detached_already: false,
+                routed_to: None,
                 note: None,
             })
         });
@@ -309,14 +313,6 @@ impl Store {
         }
         let counts = self.pipeline(&pipe).await?;
         TaskState::ALL.iter().zip(counts).map(|(s, v)| Ok((*s, self.read(v)?))).collect()
-    }
-
-    /// How many ready tasks of the role go before this one; `None` where it is not ready.
-    ///
-    /// # Errors
-    /// An unreachable Redis.
-    pub async fn ready_before(&self, role: &str, id: &TaskId) -> Result<Option<u64>> {
-        self.query(redis::cmd("ZRANK").arg(self.keys.of("ready", role)).arg(id.as_str())).await
     }
 
     /// These tasks, in this order; unknown ones are left out, and so are those whose records are damaged.

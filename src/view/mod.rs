@@ -21,6 +21,7 @@ pub mod log;
 pub mod messages;
 pub mod plan;
 pub mod requests;
+mod routing;
 pub mod schedule;
 pub mod status;
 pub mod style;

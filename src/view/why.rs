@@ -25,6 +25,10 @@ pub fn page(why: &Why, view: &View) -> String {
         // Colour comes after the line was measured.
         out.push_str(&line.replacen(link.state.as_str(), &state, 1));
     }
+    if let Some(routing) = &why.routing {
+        out.push_str(&format!("{}\n", view.paint("roles:", Style::Bold)));
+        out.push_str(&super::routing::scores(routing, view));
+    }
     if let Some(evidence) = &why.evidence {
         let of = why.evidence_attempt.map(|n| format!(" of attempt {n}")).unwrap_or_default();
         let heading = format!("evidence of the end{of} ({}):", safe(&evidence.agent));

@@ -201,6 +201,8 @@ pub fn task(text: &str) -> NewTask {
             approval: None,
             max_cost_usd: None,
             max_tokens: None,
+            routing: None,
+            tiers: Vec::new(),
             allowed_tools: Vec::new(),
             notify: None,
             key: None,

@@ -4,6 +4,7 @@ mod accept;
 mod agents;
 mod deaths;
 mod delegate;
+mod fair;
 mod files;
 mod find;
 mod fleet;
@@ -38,7 +39,7 @@ const fn group(name: &'static str, about: &'static str, seconds: u64, run: fn() 
 }
 
 /// All groups, in the order in which they are measured.
-pub static GROUPS: [Group; 17] = [
+pub static GROUPS: [Group; 18] = [
     group("start", "a cold orch start, until the master's prompt is shown", 120, start::measure),
     group("delegate", "orch delegate to an idle agent, until the program has started", 120, delegate::to_idle),
     group("launch", "orch delegate without an agent, until the program has started", 180, delegate::to_launched),
@@ -63,6 +64,12 @@ pub static GROUPS: [Group; 17] = [
         "plans: check, submit, what they add to their tasks, their time and its estimate",
         900,
         plan::measure,
+    ),
+    group(
+        "fair",
+        "shares of plans, low tasks under high ones, claims of many plans, the choice of a role",
+        900,
+        fair::measure,
     ),
     group("sandbox", "what bwrap adds to the start of an attempt", 120, sandbox::measure),
     group(

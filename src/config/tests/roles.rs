@@ -79,6 +79,33 @@ fn delegation_does_not_go_in_circles() {
 }
 
 #[test]
+fn routes_and_tiers_are_checked() {
+    all(&[
+        (
+            "[roles.a]\nroutes = ['api',\n'b(c']",
+            "sessions.toml:3: roles.a.routes is wrong: 'b(c' is no regular expression: unclosed group, at its character 2",
+        ),
+        (
+            "[roles.a]\ntags = ['a b']",
+            "sessions.toml:2: roles.a.tags is wrong: 'a b' is no tag: write letters, digits, '-', '_', '.', '+' and '#'",
+        ),
+        (
+            "[roles.a]\nescalate_to = 'sonet'",
+            "sessions.toml:2: roles.a.escalate_to names an unknown role 'sonet'; \
+             the roles are a, opus, shell, sonnet, subagent; did you mean 'sonnet'?",
+        ),
+        (
+            "[roles.a]\nescalate_to = 'b'\n[roles.b]\nescalate_to = 'c'\n[roles.c]\nescalate_to = 'b'",
+            "sessions.toml:4: roles.b.escalate_to forms a cycle: b (line 4) -> c (line 6) -> b",
+        ),
+        (
+            "[roles.a]\nescalate_to = 'shell'",
+            "sessions.toml:2: roles.a.escalate_to is wrong: role shell runs scripts, and would run a text",
+        ),
+    ]);
+}
+
+#[test]
 fn drivers_are_known_and_have_their_command() {
     all(&[
         (

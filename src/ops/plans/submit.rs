@@ -11,6 +11,7 @@ use crate::{
     model::{
         edge::Edge,
         id::{PlanId, TaskId},
+        routing::AUTO,
         text::count,
     },
     ops::{Caller, Delegate, PlanChecked, PlanSource, PlanSubmitted, PlannedTask, delegate::check_key},
@@ -82,12 +83,12 @@ impl Ops {
             let located: Vec<Located> = mistakes.iter().map(|one| one.located(&document.text)).collect();
             return Err(wrong(&located, document.file.as_deref()));
         };
-        let ids: Vec<TaskId> = plan.tasks.iter().map(|_| TaskId::random()).collect();
         if plan.weight.is_some() && self.caller.attempt().is_some() {
             return Err(Error::usage(
                 "weight: the plan is submitted within a task, and its tasks share the slots of their roles as subtasks of that; remove the key",
             ));
         }
+        let ids: Vec<TaskId> = plan.tasks.iter().map(|_| TaskId::random()).collect();
         let by_key = |key: &str| plan.tasks.iter().position(|task| task.key == key).map(|at| ids[at].clone());
         let mut tasks = Vec::with_capacity(plan.tasks.len());
         for at in self.by_rank(&plan).await? {
@@ -110,8 +111,8 @@ impl Ops {
             id,
             name: plan.name.clone(),
             text: redactor.text(plan.text.clone()),
-            tasks,
             weight: plan.weight,
+            tasks,
             notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
                 .then(|| self.config.master.session.clone()),
             parent: self.caller.attempt().cloned(),
@@ -181,6 +182,9 @@ impl Ops {
         let takes_tasks = |role: &&crate::config::Role| role.driver != DriverKind::Console;
         let mut roles: Vec<(&str, u32)> =
             self.config.roles.values().filter(takes_tasks).map(|role| (role.name.as_str(), role.max)).collect();
+        if !self.config.roles.contains_key(AUTO) {
+            roles.push((AUTO, roles.iter().map(|(_, max)| *max).fold(0, u32::saturating_add)));
+        }
         let name = source.template.as_deref();
         let within = ["plans", name.unwrap_or_default()];
         let tables: &[&str] = if document.is_section { &within } else { &[] };

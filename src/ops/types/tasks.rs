@@ -9,6 +9,7 @@ use crate::model::{
     evidence::Evidence,
     id::{PlanId, TaskId},
     plan::{PlanDetail, PlanSummary},
+    routing::Routing,
     task::{Task, TaskDetail, TaskState},
     words,
 };
@@ -208,6 +209,9 @@ pub struct Why {
     pub evidence: Option<Box<Evidence>>,
     /// For a task: the attempt that ended so. There may be later ones.
     pub evidence_attempt: Option<u32>,
+    /// For a task that was delegated to `auto`: which roles were considered.
+    #[serde(default)]
+    pub routing: Option<Routing>,
     /// The facts behind the sentences: events about it, the oldest first.
     pub events: Vec<crate::model::event::Event>,
 }

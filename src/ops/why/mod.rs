@@ -24,6 +24,7 @@ use crate::{
         event::Event,
         evidence::Evidence,
         id::TaskId,
+        routing::Routing,
         task::{Attempt, Task, TaskDetail, TaskState},
         text::one_line,
         time::Timestamp,
@@ -66,9 +67,9 @@ struct TaskFacts {
     links: Vec<Task>,
     /// Of it and of these, those that are ready: how many ready tasks of their role go first.
     ahead: BTreeMap<TaskId, u64>,
-    /// Of these, those that lack a lock.
     /// With whom the task shares the slots of its role, if it is ready, as a sentence.
     shared: Option<String>,
+    /// Of these, those that lack a lock.
     lacks: BTreeMap<TaskId, Lacking>,
     /// Running tasks, where there is a ready one that they may keep from an agent.
     rivals: Vec<Task>,
@@ -93,6 +94,7 @@ struct Explanation {
     evidence: Option<Box<Evidence>>,
     /// Of a task: with which of its attempts.
     evidence_attempt: Option<u32>,
+    routing: Option<Routing>,
 }
 
 impl Around<'_> {
@@ -268,8 +270,8 @@ impl Ops {
 }
 
 fn answer(id: String, state: &str, said: Explanation, events: Vec<Event>) -> Why {
-    let Explanation { sentences, hints, chain, evidence, evidence_attempt } = said;
-    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, evidence_attempt, events }
+    let Explanation { sentences, hints, chain, evidence, evidence_attempt, routing } = said;
+    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, evidence_attempt, routing, events }
 }
 
 /// The sentence with a capital letter; the program's own name is written small everywhere.

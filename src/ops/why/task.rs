@@ -41,7 +41,21 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
     if let Some(parent) = &facts.parent {
         out.say(format!("It is a subtask of {}.", standing(around, parent)));
     }
+    routing(&facts.detail.task, &mut out);
     out
+}
+
+/// How a task that was delegated to `auto` found its role, and where it goes if that fails.
+fn routing(task: &Task, out: &mut Explanation) {
+    let Some(routing) = &task.routing else { return };
+    out.say(routing.sentence());
+    if routing.role != task.role {
+        out.say(format!("It failed there, and went on to role {}.", task.role));
+    }
+    if let Some(next) = task.tiers.first().filter(|_| !task.state.is_terminal()) {
+        out.say(format!("If it fails by the fault of role {}, it goes on to role {next} (escalate_to).", task.role));
+    }
+    out.routing = Some(routing.clone());
 }
 
 /// By when an open task must have ended.
@@ -63,6 +77,9 @@ fn ready(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         "It has been ready{for_}; the next free agent of role {} takes it once nothing keeps it.",
         task.role
     ));
+    if let Some(shared) = &facts.shared {
+        out.say(shared.clone());
+    }
     earlier(facts, out);
 }
 
@@ -77,9 +94,6 @@ fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         ));
         earlier(facts, out);
         open.iter().take(3).for_each(|t| out.hint(format!("orch why {}", t.id)));
-    if let Some(shared) = &facts.shared {
-        out.say(shared.clone());
-    }
         return;
     }
     let waits_for: Vec<&Task> = facts.before.iter().filter(|t| t.state != TaskState::Succeeded).collect();

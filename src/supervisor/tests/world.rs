@@ -166,6 +166,8 @@ impl World {
                 approval: None,
                 max_cost_usd: None,
                 max_tokens: None,
+                routing: None,
+                tiers: Vec::new(),
                 allowed_tools: Vec::new(),
                 notify: None,
                 key: None,

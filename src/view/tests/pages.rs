@@ -287,6 +287,7 @@ fn an_explanation_is_broken_between_words() {
         chain: Vec::new(),
         evidence: None,
         evidence_attempt: None,
+        routing: None,
         events: Vec::new(),
     };
     let page = why::page(&why, &view(Some(40)));
@@ -321,6 +322,7 @@ fn a_chain_and_evidence_are_aligned() {
         chain: vec![link(1, 2, "comes after another one"), link(2, 3, "explained above")],
         evidence: Some(Box::new(evidence)),
         evidence_attempt: Some(2),
+        routing: None,
         events: Vec::new(),
     };
     let page = why::page(&why, &view(Some(50)));

@@ -15,6 +15,7 @@ mod projects;
 mod reload;
 mod retries;
 mod rights;
+mod routing;
 mod schedules;
 mod secrets;
 mod shapes;

@@ -90,6 +90,8 @@ fn task(n: usize) -> NewTask {
             approval: None,
             max_cost_usd: None,
             max_tokens: None,
+            routing: None,
+            tiers: Vec::new(),
             allowed_tools: Vec::new(),
             role: ROLE.into(),
             priority: Priority::Normal,

@@ -133,6 +133,10 @@ local function end_attempt(id, e)
     to = 'failed'
     if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
   end
+  -- Where orch has chosen the role, a task that failed by its fault goes on to the next tier.
+  local tier, tiers = nil, nil
+  if to == 'failed' and OWN_FAULT[cause] then tier, tiers = next_tier(id) end
+  if tier then to, why = 'delayed', why .. '; role ' .. tier .. ' goes on with it' end
   if usage ~= '' then
     local used = decoded(usage)
     if (e.metered or '') ~= '' then
@@ -151,6 +155,7 @@ local function end_attempt(id, e)
     -- Its program reports nothing: nothing is to be reserved for the next one.
     learn(role, {0, 0})
   end
+  record_try(role, cause, number(decoded(usage).micro_usd))
   local over = (to == 'delayed' or to == 'blocked') and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
   local why_code, why_cause = over and CODE.over_budget or code, cause
@@ -180,7 +185,7 @@ local function end_attempt(id, e)
     limit = P .. 'rate:' .. account
     limited = math.max(limited, count_limit(limit, tonumber(last_attempt(id).started_at) or now))
   end
-  if has_mail then
+  if has_mail or tier and to == 'delayed' then
     due = now
   elseif to == 'delayed' or cause == CAUSE.rate_limited then
     local counts = {failures = failures, lost = lost, limited = limited}
@@ -209,6 +214,10 @@ local function end_attempt(id, e)
   if usage ~= '' then attempt.usage = usage end
   if attempt.number then redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt)) end
   local set, drop = {'failures', failures, 'lost', lost}, {}
+  if tier and to ~= 'failed' then
+    append(set, 'role', tier, 'failures', 0, 'lost', 0)
+    if tiers then append(set, 'tiers', tiers) else append(drop, 'tiers') end
+  end
   if limited > 0 then append(set, 'limited', limited) else append(drop, 'limited') end
   -- One login is that of all tasks of the role. A success shows that there is one.
   if to == 'held' and NEEDS_LOGIN[code] then

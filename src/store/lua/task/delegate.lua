@@ -56,7 +56,8 @@ local function check(id, text_of_spec, text, context)
       or get(existing, 'state', 'parent', 'role', 'text', 'cwd', 'context')
     local state = e[1]
     -- Models give different work the same key. A subtask with other content does not get the result of another task.
-    local same = e[3] == spec.role and e[4] == text and (e[5] or '') == (spec.cwd or '') and (e[6] or '') == context
+    -- A role that was chosen may be another one this time.
+    local same = (e[3] == spec.role or spec.routing) and e[4] == text and (e[5] or '') == (spec.cwd or '') and (e[6] or '') == context
     if state and spec.key and parent and e[2] ~= parent and not same then return nil, refuse(REFUSAL.key_taken, existing) end
     if state and (spec.key or OPEN[state] or state == 'succeeded') then
       local how = spec.key and not same and 'other' or '0'
