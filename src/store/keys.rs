@@ -40,7 +40,7 @@
 //! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |
 //! | `queue:<role>:<priority>:<share>` | zset | the same tasks, those of one priority and one share together, by the same place |
 //! | `turns:<role>:<priority>` | zset | shares with such tasks, by whose turn it is (`lua/prelude/shares.lua`) |
-//! | `shares:<role>` | hash | what each share of the role's slots occupies and has used: `busy:<share>`, `used:<share>`, `last:<share>`; `floor`, `queued`, `mistrusted` |
+//! | `shares:<role>` | hash | what each share of the role's slots occupies and has used: `busy:<share>`, `used:<share>`, `waits:<share>`, `last:<share>`; `floor`, `queued`, `mistrusted` |
 //! | `weights` | hash | plan → its weight among shares, where that is not 1 |
 //! | `record:<role>` | hash | how its latest attempts ended: `tries`, `successes`; `micro_usd` of those that are `priced` |
 //! | `ready:<role>` | zset | ready tasks that no lock is known to keep from an agent, by priority, then by order of acceptance |

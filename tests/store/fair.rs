@@ -14,7 +14,7 @@ use orch::{
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::{check, fixture::*};
+use super::{check, fixture::*, lock_figures::claims};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -277,6 +277,24 @@ async fn what_a_release_without_shares_has_left_is_shared_from_then_on() {
         world.claim(&world.agent(&format!("shell-{n}")).await).await;
     }
     check::structures(&world).await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn a_claim_among_the_tasks_of_many_plans() {
+    let server = Server::start_hasty();
+    for plans in [50, 1, 0] {
+        let world = server.world(&format!("n{plans}"));
+        let ids: Vec<PlanId> = (0..plans).map(|_| PlanId::random()).collect();
+        let new = |n: usize| ids.get(n % plans.max(1)).map_or_else(|| task("x"), |plan| planned(plan, "x"));
+        for some in (0..100_000).collect::<Vec<usize>>().chunks(500) {
+            let some: Vec<NewTask> = some.iter().map(|n| new(*n)).collect();
+            world.store.delegate_all(&some).await.unwrap();
+        }
+        let took = claims(&server, &world, 0, 1_000).await;
+        let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+        println!("100,000 tasks of {plans} plans: {:.0} µs p50, {:.0} p99, {:.0} max", at(0.5), at(0.99), at(1.0));
+    }
 }
 
 /// A random step.

@@ -189,7 +189,7 @@ async fn a_task_of_ten_locks_among_tasks_of_one_waits_for_at_most_three_of_them(
 }
 
 /// What Redis itself needs for each of some claims, in µs, in order.
-async fn claims(server: &Server, world: &World, from: usize, n: usize) -> Vec<f64> {
+pub async fn claims(server: &Server, world: &World, from: usize, n: usize) -> Vec<f64> {
     let mut agents = Vec::new();
     for i in from..from + n {
         agents.push(world.agent(&format!("shell-{i}")).await);

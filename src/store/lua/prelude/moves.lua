@@ -42,7 +42,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
       append(set, 'slot_at', now)
       take_slot(role, f[4] or '-', f[6])
     end
-    quit_ready(id, role)
+    quit_ready(id, role, f[6], f[4])
     if f[2] or f[3] then leave_ready(id, to, f[2], f[3], drop) end
   elseif from == 'running' then
     redis.call('SREM', P .. 'running:' .. role, id)

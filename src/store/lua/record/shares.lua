@@ -19,9 +19,10 @@ for _, role in ipairs(ARGV) do
     for i = 1, #turns, 2 do
       local share = turns[i]
       local ready = redis.call('ZCARD', queue_of(role, priority, share))
-      local busy, used = read_share(role, share)
-      compare(share, 'its turn', tonumber(turns[i + 1]), tonumber(score_of(share, busy, used)))
+      local s = read_share(role, share)
+      compare(share, 'its turn', tonumber(turns[i + 1]), tonumber(score_of(share, s.busy, s.used)))
       compare(share, 'whether it waits', true, ready > 0)
+      compare(share, 'whether its ' .. priority .. ' tasks wait', string.find(s.waits, ' ' .. priority, 1, true) ~= nil, true)
       waits[share], queued = true, queued + ready
     end
   end

@@ -20,8 +20,8 @@ for _, priority in ipairs(PRIORITIES) do
   for _, share in ipairs(shares) do
     local queue = queue_of(role, priority, share)
     local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-    local busy, used = read_share(role, share)
-    append(reply, priority, share, redis.call('ZCARD', queue), first[1], first[2], busy, string.format('%.0f', used),
+    local s = read_share(role, share)
+    append(reply, priority, share, redis.call('ZCARD', queue), first[1], first[2], s.busy, string.format('%.0f', s.used),
       weight_of(share), redis.call('HGET', P .. 'shares:' .. role, 'last:' .. share) or '')
   end
 end
