@@ -7,8 +7,9 @@
 
 mod hooks;
 mod screen;
+mod thread;
 
-use std::{ffi::OsString, io::BufRead, time::Duration};
+use std::{ffi::OsString, io::BufRead};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,21 +17,15 @@ use serde_json::{Value, json};
 use crate::drivers::common::program::Allow;
 use crate::{
     drivers::{
-        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Hook,
-        IDLE_SHARE, Instead, InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings,
-        Seen, Settings, Start, Totals, Transcript,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Event, Flags, HomeFiles, Hook, IDLE_SHARE,
+        Instead, InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen,
+        Settings, Start, Totals, Transcript,
         common::{
-            errors, hook_json, mcp_config,
+            hook_json, mcp_config,
             prompt::{first_prompt, instructed, with_instructions},
-            summary,
         },
     },
-    model::{
-        task::Usage,
-        time::Timestamp,
-        tool::Tool,
-        wait::{Needs, Retry},
-    },
+    model::{task::Usage, time::Timestamp, tool::Tool, wait::Retry},
 };
 
 /// Runs `codex`.
@@ -150,7 +145,7 @@ impl Driver for Codex {
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
-        Some(Box::new(Thread::default()))
+        Some(Box::new(thread::Thread::default()))
     }
 
     fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
@@ -262,7 +257,7 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     let lines = record.lines().map_while(Result::ok).filter(|line| line.contains("\"token_count\""));
     let (mut before, mut now) = (Usage::default(), None);
     for line in lines.filter_map(|line| serde_json::from_str::<Recorded>(&line).ok()) {
-        let Some(Event::Usage(total)) = usage(&line.payload["info"]["total_token_usage"]) else { continue };
+        let Some(Event::Usage(total)) = thread::usage(&line.payload["info"]["total_token_usage"]) else { continue };
         if line.timestamp >= since { now = Some(total) } else { before = total }
     }
     now.map(|now| Usage {
@@ -272,165 +267,9 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     })
 }
 
-/// Reads the events of a thread.
-#[derive(Debug, Default)]
-struct Thread {
-    answer: Option<String>,
-}
-
-impl Transcript for Thread {
-    fn line(&mut self, line: &str) -> Vec<Event> {
-        let Ok(said) = serde_json::from_str::<Value>(line) else {
-            return vec![Event::Unknown { shown: Some(line.to_owned()) }];
-        };
-        match said["type"].as_str() {
-            Some("thread.started") => {
-                vec![Event::Started { session: said["thread_id"].as_str().map(str::to_owned), model: None }]
-            }
-            Some("turn.started" | "item.updated") => Vec::new(),
-            // Other items are reported when they are complete.
-            Some("item.started") => match said["item"]["type"].as_str() {
-                Some("command_execution" | "mcp_tool_call") => call(&said["item"]).into_iter().collect(),
-                _ => Vec::new(),
-            },
-            Some("item.completed") => self.completed(&said["item"]),
-            Some("turn.completed") => {
-                let mut events: Vec<Event> = usage(&said["usage"]).into_iter().collect();
-                events.push(Event::Result { text: self.answer.take(), ending: Ending::Done });
-                events
-            }
-            Some("turn.failed") => {
-                let reason = error(&said["error"]);
-                vec![Event::Result { text: None, ending: Ending::Failed(errors::failure(None, &reason), reason) }]
-            }
-            // It retries itself, and reports the outcome.
-            Some("error") => {
-                let said = error(&said);
-                vec![retrying(&said).unwrap_or(Event::Note(said))]
-            }
-            _ => vec![Event::Unknown { shown: None }],
-        }
-    }
-
-    fn error_line(&mut self, line: &str) -> Vec<Event> {
-        refused(line).into_iter().collect()
-    }
-
-    fn is_noise(&self, line: &str) -> bool {
-        line.starts_with("Reading prompt from stdin") || line.starts_with("WARNING: proceeding, even though")
-    }
-}
-
-/// Reads `ERROR codex_core::tools::router: error=patch rejected: why; ...`, or `error=approval policy is Never; reject command
-/// ...`: the model was told that it may not do something, and no person was asked.
-fn refused(line: &str) -> Option<Event> {
-    let (_, error) = line.split_once(" codex_core::tools::router: error=")?;
-    let of = match error.strip_prefix("patch rejected: ") {
-        Some(why) => format!("apply_patch({})", why.split(';').next().unwrap_or(why)),
-        None if error.contains("reject command") => "shell(a command outside its sandbox)".to_owned(),
-        None => return None,
-    };
-    Some(Event::Needs { what: Needs::Permission, of })
-}
-
-impl Thread {
-    fn completed(&mut self, item: &Value) -> Vec<Event> {
-        let ok = item["status"] != "failed";
-        let result = |summary: String| vec![Event::ToolResult { ok, summary }];
-        match item["type"].as_str() {
-            Some("agent_message") => {
-                let text = item["text"].as_str().unwrap_or_default().to_owned();
-                self.answer = Some(text.clone());
-                vec![Event::Text(text)]
-            }
-            Some("command_execution") => result(item["aggregated_output"].as_str().unwrap_or_default().to_owned()),
-            Some("mcp_tool_call") if item["error"].is_object() => result(error(&item["error"])),
-            Some("mcp_tool_call") => result(summary::content(&item["result"]["content"])),
-            Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
-            // `Model metadata for X not found`, and the like: it continues.
-            Some("error") => vec![Event::Note(error(item))],
-            Some("reasoning" | "todo_list") => vec![Event::Answers],
-            _ => vec![Event::Unknown { shown: None }],
-        }
-    }
-}
-
-/// Reads `Reconnecting... 2/5 (why)`, or `Reconnecting... waiting for network (why)`, which is endless and not counted. The
-/// delay is not reported.
-fn retrying(said: &str) -> Option<Event> {
-    let rest = said.strip_prefix("Reconnecting... ")?;
-    let (tries, why) = rest.split_once(' ').unwrap_or((rest, ""));
-    let counted = tries.split_once('/').and_then(|(attempt, of)| Some((attempt.parse().ok()?, of.parse().ok()?)));
-    let (attempt, of, why) = match counted {
-        Some((attempt, of)) => {
-            (Some(attempt), Some(of), why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why))
-        }
-        None => (None, None, rest),
-    };
-    let failure = errors::failure(None, why);
-    Some(Event::Retrying { attempt, of, after: Duration::ZERO, why: why.to_owned(), failure })
-}
-
-fn call(item: &Value) -> Option<Event> {
-    let (name, summary) = match item["type"].as_str()? {
-        "command_execution" => ("shell".to_owned(), summary::value(&item["command"])),
-        "mcp_tool_call" => {
-            let name = format!("{}.{}", item["server"].as_str().unwrap_or("?"), item["tool"].as_str().unwrap_or("?"));
-            (name, summary::arguments(&item["arguments"]))
-        }
-        "file_change" => {
-            let changes = item["changes"].as_array()?;
-            let paths: Vec<&str> = changes.iter().filter_map(|change| change["path"].as_str()).collect();
-            ("edit".to_owned(), paths.join(", "))
-        }
-        "web_search" => ("web_search".to_owned(), summary::value(&item["query"])),
-        _ => return None,
-    };
-    Some(Event::ToolCall { name, summary })
-}
-
-fn usage(said: &Value) -> Option<Event> {
-    let tokens = |name: &str| said[name].as_u64().unwrap_or(0);
-    said.is_object().then(|| {
-        Event::Usage(Usage {
-            input_tokens: tokens("input_tokens"),
-            output_tokens: tokens("output_tokens"),
-            cost_usd: 0.0,
-        })
-    })
-}
-
-fn error(said: &Value) -> String {
-    said["message"].as_str().map_or_else(|| summary::value(said), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_refused_is_read_from_standard_error() {
-        let refused = |error: &str| {
-            let line = format!("2026-11-29T15:50:18.883504Z ERROR codex_core::tools::router: error={error}");
-            Thread::default().error_line(&line)
-        };
-        let needs = |of: &str| vec![Event::Needs { what: Needs::Permission, of: of.into() }];
-        for (error, events) in [
-            (
-                "patch rejected: writing is blocked by read-only sandbox; rejected by user approval settings",
-                needs("apply_patch(writing is blocked by read-only sandbox)"),
-            ),
-            (
-                "approval policy is Never; reject command — you cannot ask for escalated permissions if the approval \
-                 policy is Never",
-                needs("shell(a command outside its sandbox)"),
-            ),
-            ("unsupported custom tool call: apply_patch", Vec::new()),
-        ] {
-            assert_eq!(refused(error), events, "{error}");
-        }
-        assert!(Thread::default().error_line("WARNING: proceeding").is_empty());
-    }
 
     #[test]
     fn what_was_used_is_what_the_thread_has_used_more_since() {
