@@ -5,6 +5,7 @@
 
 mod builder;
 mod disk;
+mod nothing_left;
 mod processes;
 mod run;
 mod shell;
