@@ -3,6 +3,9 @@
 //!
 //! The SDK ignores a line that is not JSON, answers one that is not a message without its id, and reads lines of any
 //! length; a client that waits for the answer would wait for ever.
+//!
+//! An answer to a line whose id cannot be read has no `id`: the schema of MCP makes it optional in errors and allows no
+//! `null`, which clients with that schema would refuse. JSON-RPC alone would have `null` there.
 
 use rmcp::{
     ErrorData,
@@ -31,22 +34,33 @@ impl Lines {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.append(&bytes[..end]);
             bytes = &bytes[end + 1..];
-            let line = std::mem::take(&mut self.current);
-            let checked = match std::mem::take(&mut self.skipping) {
-                true => Err(invalid(format!("the line is longer than {} MiB", LONGEST >> 20), None)),
-                false => check(&line),
-            };
-            match checked {
-                Ok(true) => {
-                    messages.extend_from_slice(&line);
-                    messages.push(b'\n');
-                }
-                Ok(false) => {}
-                Err(why) => refused.push(why),
-            }
+            refused.extend(self.take(messages));
         }
         self.append(bytes);
         refused
+    }
+
+    /// The end of the input: a last line without a newline is a line, too.
+    pub fn end(&mut self, messages: &mut Vec<u8>) -> Option<Refused> {
+        self.take(messages)
+    }
+
+    /// Appends the line that was read to `messages`, or returns it if it is no message.
+    fn take(&mut self, messages: &mut Vec<u8>) -> Option<Refused> {
+        let line = std::mem::take(&mut self.current);
+        let checked = match std::mem::take(&mut self.skipping) {
+            true => Err(invalid(format!("the line is longer than {} MiB", LONGEST >> 20), None)),
+            false => check(&line),
+        };
+        match checked {
+            Ok(true) => {
+                messages.extend_from_slice(&line);
+                messages.push(b'\n');
+                None
+            }
+            Ok(false) => None,
+            Err(why) => Some(why),
+        }
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -133,6 +147,21 @@ mod tests {
             assert_eq!(messages, text.replace("\n\n\r\n", "\n").replace("{\"cut", ""), "{size}");
             assert!(refused.is_empty(), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn a_last_line_without_a_newline_is_a_line() {
+        let read = |input: &[u8]| {
+            let (mut lines, mut messages) = (Lines::default(), Vec::new());
+            assert!(lines.read(input, &mut messages).is_empty() && messages.is_empty());
+            let refused = lines.end(&mut messages).map(|(e, _)| e.code.0);
+            assert!(lines.end(&mut messages).is_none(), "once");
+            (String::from_utf8(messages).unwrap(), refused)
+        };
+        let ping = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}";
+        assert_eq!(read(ping.as_bytes()), (format!("{ping}\n"), None));
+        assert_eq!(read(&ping.as_bytes()[..20]), (String::new(), Some(-32700)));
+        assert_eq!(read(b""), (String::new(), None));
     }
 
     #[test]

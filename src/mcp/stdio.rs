@@ -19,9 +19,13 @@ use rmcp::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{Notify, mpsc},
+    task::JoinSet,
 };
 
-use super::lines::{Lines, Refused};
+use super::{
+    FAREWELL,
+    lines::{Lines, Refused},
+};
 use crate::error::{Error, Result};
 
 /// Bytes that are read together.
@@ -43,6 +47,8 @@ pub(super) struct Pipe {
 pub(super) struct Connection {
     inner: AsyncRwTransport<RoleServer, Pipe, Pipe>,
     refused: mpsc::UnboundedReceiver<Refused>,
+    /// Answers to them that are being written.
+    answers: JoinSet<io::Result<()>>,
 }
 
 /// Reserves standard input and output for the protocol. They are replaced by /dev/null and standard error: only messages may
@@ -61,7 +67,7 @@ pub(super) fn take() -> Result<(Connection, Arc<Notify>)> {
         refused: sender.clone(),
     };
     let inner = AsyncRwTransport::new(pipe(input), pipe(output));
-    Ok((Connection { inner, refused }, Arc::clone(&gone)))
+    Ok((Connection { inner, refused, answers: JoinSet::new() }, Arc::clone(&gone)))
 }
 
 fn taken() -> io::Result<(File, File)> {
@@ -81,18 +87,44 @@ impl Transport<RoleServer> for Connection {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let (error, id) = tokio::select! {
+            let message = tokio::select! {
                 biased;
-                Some(refused) = self.refused.recv() => refused,
-                message = self.inner.receive() => return message,
+                Some(refused) = self.refused.recv() => {
+                    self.answer(refused);
+                    continue;
+                }
+                // A client that has gone is noticed by others.
+                Some(_) = self.answers.join_next() => continue,
+                message = self.inner.receive() => message,
             };
-            // On its own: this call may be cancelled while the SDK writes. A client that has gone is noticed by others.
-            tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, id)));
+            if message.is_none() {
+                self.finish_answers().await;
+            }
+            return message;
         }
     }
 
     async fn close(&mut self) -> io::Result<()> {
+        self.finish_answers().await;
         self.inner.close().await
+    }
+}
+
+impl Connection {
+    /// Answers a line that is no message. In a task of its own: the call that has read the line may be cancelled while the
+    /// SDK writes.
+    fn answer(&mut self, (error, id): Refused) {
+        self.answers.spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, id)));
+    }
+
+    /// Answers every line that was read before the end of the input, and waits until the answers are written, or the client
+    /// does not read them.
+    async fn finish_answers(&mut self) {
+        while let Ok(refused) = self.refused.try_recv() {
+            self.answer(refused);
+        }
+        let written = async { while self.answers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, written).await;
     }
 }
 
@@ -112,16 +144,25 @@ impl AsyncRead for Pipe {
         while pipe.given == pipe.messages.len() {
             let mut read = ReadBuf::new(&mut piece);
             match Pin::new(&mut pipe.file).poll_read(cx, &mut read) {
-                Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
-                Poll::Ready(ended) => {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(e)) => {
                     pipe.notify_if(true);
-                    return Poll::Ready(ended);
+                    return Poll::Ready(Err(e));
                 }
                 Poll::Pending => return Poll::Pending,
             }
             (pipe.messages, pipe.given) = (Vec::new(), 0);
-            for refused in pipe.lines.read(read.filled(), &mut pipe.messages) {
+            let at_end = read.filled().is_empty();
+            let refused = match at_end {
+                true => pipe.lines.end(&mut pipe.messages).into_iter().collect(),
+                false => pipe.lines.read(read.filled(), &mut pipe.messages),
+            };
+            for refused in refused {
                 let _ = pipe.refused.send(refused);
+            }
+            if at_end && pipe.messages.is_empty() {
+                pipe.notify_if(true);
+                return Poll::Ready(Ok(()));
             }
         }
         let end = pipe.messages.len().min(pipe.given + buf.remaining());

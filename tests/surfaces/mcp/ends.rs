@@ -116,3 +116,27 @@ fn requests_before_the_end_of_input_are_answered() {
     let id = answered[1]["result"]["structuredContent"]["id"].as_str().expect("accepted");
     world.wait_for(id, "succeeded");
 }
+
+#[test]
+fn every_line_that_is_no_message_is_answered_before_the_end() {
+    let world = World::new();
+    let answers = |input: &str| -> Vec<serde_json::Value> {
+        let output = feed(world.orch_command(&["mcp"]), input.as_bytes()).ok();
+        output.lines().map(|line| serde_json::from_str(line).expect("nothing but messages")).collect()
+    };
+    let wrong = "nonsense\n{\"jsonrpc\":\"2.0\",\"id\":\"seven\"}\n[]\n{\"jsonrpc\":";
+    for _ in 0..5 {
+        let answered = answers(wrong);
+        let codes: Vec<_> = answered.iter().map(|answer| answer["error"]["code"].as_i64().unwrap()).collect();
+        assert_eq!(codes, [-32700, -32600, -32600, -32700], "{answered:#?}");
+        assert_eq!(answered[1]["id"], "seven");
+        assert!(answered[0].get("id").is_none(), "MCP allows no null there: {}", answered[0]);
+    }
+
+    // The same of a client that has greeted.
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "printf", "version": "1"}}});
+    let greeted = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let answered = answers(&format!("{hello}\n{greeted}\n{wrong}"));
+    let errors = answered.iter().filter(|answer| answer["error"].is_object()).count();
+    assert_eq!((answered.len(), errors), (5, 4), "{answered:#?}");
+}
