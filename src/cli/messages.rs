@@ -40,8 +40,7 @@ pub(super) async fn allow(args: args::Approve, session: &mut Session) -> Result<
     if args.role {
         let (name, written) = ops.allow_in_role(&task, &tools).await?;
         (role, file) = (Some(name), written);
-        // With the file as it is now.
-        let client = session.client().await?;
+        let client = session.client_as_written().await?;
         match client.for_person("approve --allow")?.reload(false).await {
             Ok(_) => reloaded = true,
             Err(e) if e.kind == Kind::NotRunning => {}

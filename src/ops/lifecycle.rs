@@ -40,7 +40,6 @@ impl Ops {
     /// What keeps any of the three from starting.
     pub async fn start(&self, paused: bool, adopt: bool) -> Result<Started> {
         self.refuse_within_attempt("start")?;
-        self.refuse_wrong_file()?;
         self.refuse_other_name()?;
         if self.home.owner().is_none() {
             self.await_end_of_removed_folder().await?;

@@ -25,7 +25,7 @@ pub(super) struct Loaded {
 }
 
 /// Loads the configuration of the project. A mistake in the sessions.toml of a project that was started does not keep a
-/// verb from working: what the supervisor has loaded is used then, and `note` says so.
+/// verb from working: what the supervisor has loaded is used then. `note` receives that the project was moved.
 ///
 /// # Errors
 /// Those of [`Config::load`].
@@ -33,17 +33,19 @@ pub(super) fn load(file: Option<&Path>, note: fn(&str)) -> Result<Loaded> {
     match load_file(file, note) {
         Ok(config) => Ok(Loaded { config, wrong: None }),
         Err(wrong) if wrong.kind == Kind::Configuration => match as_loaded_last(&Env::of_process()?, file) {
-            Some(config) => {
-                note(&format!(
-                    "{}; until that is corrected, orch uses the configuration that the supervisor has read",
-                    wrong.message.lines().next().unwrap_or_default()
-                ));
-                Ok(Loaded { config, wrong: Some(wrong) })
-            }
+            Some(config) => Ok(Loaded { config, wrong: Some(wrong) }),
             None => Err(wrong),
         },
         Err(e) => Err(e),
     }
+}
+
+/// The note of a verb that works in spite of a mistake in sessions.toml.
+pub(super) fn works_without(wrong: &Error) -> String {
+    format!(
+        "{}; until that is corrected, orch uses the configuration that the supervisor has read",
+        wrong.message.lines().next().unwrap_or_default()
+    )
 }
 
 /// Returns what the supervisor of this project has loaded last; `None` if that is not clear.
@@ -79,16 +81,8 @@ fn load_file(file: Option<&Path>, note: fn(&str)) -> Result<Config> {
 
 impl Ops {
     /// The same, for a project whose sessions.toml cannot be used ([`Loaded::wrong`]).
-    pub(super) fn with_wrong_file(self, wrong: Option<Error>) -> Ops {
-        Ops { wrong_file: wrong, ..self }
-    }
-
-    /// Refuses what sessions.toml decides, where it cannot be used.
-    ///
-    /// # Errors
-    /// Configuration: what is wrong with it.
-    pub(super) fn refuse_wrong_file(&self) -> Result<()> {
-        self.wrong_file.clone().map_or(Ok(()), Err)
+    pub(super) fn with_wrong_file(self, wrong: Error) -> Ops {
+        Ops { wrong_file: Some(wrong), ..self }
     }
 
     /// Makes the state folder this project's, if it is another's and nothing keeps this one from starting. Returns the record of

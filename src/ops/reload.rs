@@ -21,7 +21,6 @@ impl Ops {
     /// NotRunning: no supervisor runs. Conflict: everything is being stopped, or what has changed needs a restart.
     /// Configuration: the file is wrong; the supervisor keeps the earlier one. TimedOut: the supervisor does not answer.
     pub async fn reload(&self, dry_run: bool) -> Result<Reloaded> {
-        self.refuse_wrong_file()?;
         if !self.is_supervised() {
             self.refuse_other_name()?;
             return Err(Error::not_running("no supervisor runs, so there is nothing to reload")

@@ -22,7 +22,6 @@ impl Ops {
     /// NotRunning: there is none. What keeps the new one from starting: then the agents continue without a supervisor.
     pub async fn restart(&self) -> Result<Restarted> {
         self.refuse_within_attempt("restart")?;
-        self.refuse_wrong_file()?;
         if self.home.supervisor() == LockOwner::Nobody {
             self.refuse_other_name()?;
             return Err(Error::not_running(format!("orch is not running for '{}'", self.config.namespace))

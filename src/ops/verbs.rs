@@ -276,15 +276,15 @@ impl Client {
     /// # Errors
     /// Those of [`Config::load`] and [`Ops::new`]; NotRunning: the agent's runner does not answer.
     pub async fn open(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
-        Client::open_with(file, surface, note, Ops::as_started).await
+        Client::open_with(file, surface, note, Ops::as_started, false).await
     }
 
     /// The same for start, restart and reload, which go by what sessions.toml says now.
     ///
     /// # Errors
-    /// Those of [`Client::open`].
+    /// Those of [`Client::open`]. Configuration: sessions.toml has a mistake.
     pub async fn open_as_written(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
-        Client::open_with(file, surface, note, Ops::new).await
+        Client::open_with(file, surface, note, Ops::new, true).await
     }
 
     /// The same for `stop` and `doctor`: also where others can change the state folder.
@@ -292,7 +292,7 @@ impl Client {
     /// # Errors
     /// Those of [`Client::open`] and [`Ops::to_repair`].
     pub async fn open_to_repair(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
-        Client::open_with(file, surface, note, Ops::to_repair).await
+        Client::open_with(file, surface, note, Ops::to_repair, false).await
     }
 
     /// The same for `start --adopt`: also with the state folder of another project.
@@ -300,14 +300,16 @@ impl Client {
     /// # Errors
     /// Those of [`Client::open`] and [`Ops::to_adopt`].
     pub async fn open_to_adopt(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
-        Client::open_with(file, surface, note, Ops::to_adopt).await
+        Client::open_with(file, surface, note, Ops::to_adopt, true).await
     }
 
+    /// `as_written`: a sessions.toml with a mistake is refused, even where the supervisor has loaded an earlier one.
     async fn open_with(
         file: Option<&Path>,
         surface: &'static str,
         note: fn(&str),
         ops: fn(Config, Caller) -> Result<Ops>,
+        as_written: bool,
     ) -> Result<Client> {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         // A project that is named may be another one than the agent's.
@@ -320,7 +322,15 @@ impl Client {
         match Identity::of_process(&config)? {
             Identity::Agent { agent, socket } => Ok(Connection::open(&socket, &agent).await?.into()),
             Identity::Person => {
-                Ok(ops(config, Caller::person(surface))?.with_notes(note).with_wrong_file(wrong).into())
+                let ops = ops(config, Caller::person(surface))?.with_notes(note);
+                match wrong {
+                    Some(wrong) if as_written => Err(wrong),
+                    Some(wrong) => {
+                        note(&owner::works_without(&wrong));
+                        Ok(ops.with_wrong_file(wrong).into())
+                    }
+                    None => Ok(ops.into()),
+                }
             }
         }
     }

@@ -130,7 +130,8 @@ fn a_file_that_becomes_invalid_while_orch_runs_keeps_no_verb_from_working_that_d
         assert_eq!(attention["kind"], "configuration", "{status:#}");
         assert!(attention["what"].as_str().unwrap().contains(why), "{status:#}");
         for words in [&["start"][..], &["restart"], &["reload"], &["reload", "--dry-run"]] {
-            refused(world.orch(words), 4, &[why]);
+            let said = refused(world.orch(words), 4, &[why]);
+            assert_eq!(said.stderr.matches("sessions.toml:").count(), 1, "the mistake is named once: {said:?}");
         }
         let doctor = world.orch(&["doctor"]).ended(4);
         assert!(doctor.stdout.contains(why), "{doctor:?}");
