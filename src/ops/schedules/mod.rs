@@ -153,6 +153,10 @@ impl Ops {
             because.push(format!("the last occurrence could not run: {failure}"));
         }
         match info.next_run_at {
+            Some(at) if info.paused_by.is_some() => because.push(format!(
+                "the occurrence at {} is skipped unless the schedule is resumed before",
+                clock(schedule, at.max(now))
+            )),
             Some(at) if at > now => {
                 because.push(format!(
                     "the next occurrence is due in {}, at {}",

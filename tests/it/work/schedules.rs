@@ -44,6 +44,8 @@ fn schedules_run_are_explained_paused_and_reloaded() {
     let status = world.status();
     let yearly = status["schedules"].as_array().unwrap().iter().find(|one| one["name"] == "yearly").unwrap();
     assert_eq!((&yearly["state"], &yearly["last_run"]), (&json!("paused"), &json!(id)), "{status:#}");
+    let why = world.orch(&["schedule", "why", "yearly"]).ok();
+    assert!(why.contains("is skipped unless the schedule is resumed before") && !why.contains("is due"), "{why}");
     assert!(world.orch(&["status"]).ok().contains("yearly paused"));
     assert!(world.orch(&["schedule", "why", "yearly"]).ok().contains("orch schedule resume yearly"));
     assert_eq!(world.orch_json(&["schedule", "resume", "yearly"])["changed"], true);
