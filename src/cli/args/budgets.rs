@@ -7,8 +7,8 @@ use crate::model::budget::{Change, Scope};
 /// `orch budget`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without a verb: every budget that is set, and what was used or is reserved under it. A role's budget and that of all
-roles together (day) are per day, which begins at midnight UTC; a task's is for all its attempts. An attempt reserves what it
+    after_help = "Without a verb: every budget that is set, and what was used or is reserved under it. A role's budget and that of all \
+roles together (day) are per day, which begins at midnight UTC; a task's is for all its attempts. An attempt reserves what it \
 is expected to use when it starts, so that concurrent attempts do not exceed a budget together.
 
 Examples:

@@ -13,7 +13,7 @@ use crate::{
 /// `orch edit`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "What is not named stays as it is. A task that runs is not changed: orch send tells it something. A failed or cancelled
+    after_help = "What is not named stays as it is. A task that runs is not changed: orch send tells it something. A failed or cancelled \
 task may be changed, and then retried. What the task may use: orch budget set.
 
 Examples:

@@ -10,7 +10,7 @@ use crate::ops::delegation::number;
 /// `orch drill`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It never touches your own work: its Redis, its tmux server and its state are in a temporary folder.
+    after_help = "It never touches your own work: its Redis, its tmux server and its state are in a temporary folder. \
 The same seed gives the same tasks and faults. Exit code 1: a guarantee was violated.
 
 Examples:

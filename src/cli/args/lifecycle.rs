@@ -48,8 +48,8 @@ pub struct Stop {
 /// `orch reload`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It shows what has changed, and applies all of it or nothing. No running attempt is disturbed: idle agents are replaced
-now, busy ones when their attempts have ended, and the master stays. Exit code 4: the file is wrong; 6: what has changed
+It shows what has changed, and applies all of it or nothing. No running attempt is disturbed: idle agents are replaced \
+now, busy ones when their attempts have ended, and the master stays. Exit code 4: the file is wrong; 6: what has changed \
 needs a restart.")]
 pub struct Reload {
     /// Only show what would change

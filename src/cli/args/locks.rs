@@ -9,8 +9,8 @@ use super::values;
 /// `orch lock`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "No running task that writes or reads what you lock starts until you release it. Patterns are relative to the top folder
-of the repository: 'src/api/**', 'docs/*.md', '.' for everything. All of them are locked, or none. Exit code 6: one of them
+    after_help = "No running task that writes or reads what you lock starts until you release it. Patterns are relative to the top folder \
+of the repository: 'src/api/**', 'docs/*.md', '.' for everything. All of them are locked, or none. Exit code 6: one of them \
 is not free. Within a task, the lock ends with its attempt.
 
 Examples:
@@ -36,7 +36,7 @@ pub struct Lock {
 /// `orch unlock`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A person releases the locks of persons. Those of a task end with its attempt; within it, they can be released earlier:
+    after_help = "A person releases the locks of persons. Those of a task end with its attempt; within it, they can be released earlier: \
 without a name, all of them.
 
 Examples:

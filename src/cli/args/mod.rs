@@ -36,21 +36,21 @@ pub use tasks::*;
 const AFTER_ITS_OWN: usize = 900;
 
 const MCP: &str = "\
-Add the command 'orch mcp' to an agent program's configuration, as an MCP server on standard input and output.
+Add the command 'orch mcp' to an agent program's configuration, as an MCP server on standard input and output. \
 The caller is identified by its socket and its process tree, not by its environment.
 
 Example:
   claude mcp add orch -- orch mcp";
 
 const QUESTIONS: &str = "\
-What tasks ask, delegations that wait for approval, and what agents' programs ask in their terminals, the oldest first.
+What tasks ask, delegations that wait for approval, and what agents' programs ask in their terminals, the oldest first. \
 With --json, the same objects as in 'attention' of orch status --json.
 
 Example:
   orch questions --json | jq -r '.[].commands[0]'";
 
 const APPROVALS: &str = "\
-Each task with what would be done: its text, its role, what that may do, and what an attempt is expected to cost. 'orch approve'
+Each task with what would be done: its text, its role, what that may do, and what an attempt is expected to cost. 'orch approve' \
 lets it run, or accepts its result; 'orch deny' cancels it, or lets it run again, and passes the reason on.
 
 Example:

@@ -10,7 +10,7 @@ use crate::model::budget::Change;
 /// `orch ask`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It prints the answer. Exit code 1: denied, or answered with 'no'. 5: not answered in time; the question
+    after_help = "It prints the answer. Exit code 1: denied, or answered with 'no'. 5: not answered in time; the question \
 stays open, and if the program then ends with exit code 77, its task is held until the question is answered.
 
 Examples:
@@ -39,7 +39,7 @@ pub struct Ask {
 /// `orch answer`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "orch questions prints each open question with its name, such as t-7k2m9qx4hz#2. The task alone is enough while it
+    after_help = "orch questions prints each open question with its name, such as t-7k2m9qx4hz#2. The task alone is enough while it \
 has asked only one question.
 
 Example:
@@ -57,9 +57,9 @@ pub struct Answer {
 /// `orch approve`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "With --allow: for a task whose program was refused a tool. The tools are named as its program names them (claude:
-'Bash(npm test:*)', Edit; gemini, qwen: 'run_shell_command(git)'; copilot: 'shell(git)', write), and the task is retried.
-They are allowed to this task alone, or with --role to all tasks of its role: then they are added to sessions.toml, and the
+    after_help = "With --allow: for a task whose program was refused a tool. The tools are named as its program names them (claude: \
+'Bash(npm test:*)', Edit; gemini, qwen: 'run_shell_command(git)'; copilot: 'shell(git)', write), and the task is retried. \
+They are allowed to this task alone, or with --role to all tasks of its role: then they are added to sessions.toml, and the \
 supervisor reads it again.
 
 With --budget: for a task that is held because it has used what it may. It goes on if something is left then.
@@ -94,8 +94,8 @@ pub struct Approve {
 /// `orch deny`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "For yes-or-no questions (without choices, or with 'yes,no'), and for a task that a role with fewer rights has
-delegated: approved, it runs; denied, it is cancelled, and the task that delegated it gets TEXT as a message. orch questions
+    after_help = "For yes-or-no questions (without choices, or with 'yes,no'), and for a task that a role with fewer rights has \
+delegated: approved, it runs; denied, it is cancelled, and the task that delegated it gets TEXT as a message. orch questions \
 prints each open question with its name. The task alone is enough while it has asked only one question.
 
 Example:

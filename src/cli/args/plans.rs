@@ -10,7 +10,7 @@ use crate::ops::delegation::number;
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "A plan is a TOML or JSON file of tasks, each with what it comes after. 'orch plan FILE' submits it: all of it, or,
+    after_help = "A plan is a TOML or JSON file of tasks, each with what it comes after. 'orch plan FILE' submits it: all of it, or, \
 if there is a mistake, nothing. PLAN is an id, the beginning of one, or the name of the newest plan that is meant.
 
 Examples:

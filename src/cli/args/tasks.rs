@@ -17,10 +17,10 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     override_usage = "orch delegate [OPTIONS] TEXT",
-    after_help = "Within an agent it creates a subtask of the agent's task. With --wait, exit code 1 means that the task
+    after_help = "Within an agent it creates a subtask of the agent's task. With --wait, exit code 1 means that the task \
 failed or was cancelled.
 
-With --each, each line of FILE is a task: a text, or a JSON object with text, role, priority, timeout_ms, deadline_ms,
+With --each, each line of FILE is a task: a text, or a JSON object with text, role, priority, timeout_ms, deadline_ms, \
 retries, after, context, artifacts, writes, reads, key, labels, cwd. Up to 1,000 tasks are accepted together, all or none.
 
 Examples:
@@ -94,6 +94,7 @@ pub struct Cancel {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What was cancelled because a task had failed or was cancelled is retried with it.
+
 Examples:
   orch retry t-7k2m9qx4hz
   orch retry --all-failed --label sprint=42")]
@@ -120,7 +121,7 @@ pub struct OneTarget {
 /// `orch tasks`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The newest first, also with --json. 'waiting' lists running tasks that wait for their subtasks, 'asks' those
+    after_help = "The newest first, also with --json. 'waiting' lists running tasks that wait for their subtasks, 'asks' those \
 with an open question. --label and --state may be repeated: every label, and one of the states.
 
 Examples:
@@ -192,7 +193,7 @@ pub struct Logs {
 /// `orch prune`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The supervisor does the same every hour: it forgets tasks after 'keep', and failed ones after 'keep_failed'. What an
+    after_help = "The supervisor does the same every hour: it forgets tasks after 'keep', and failed ones after 'keep_failed'. What an \
 open task refers to, its parent or a task that it waits for, is kept. Sums of costs are kept as well.
 
 Examples:

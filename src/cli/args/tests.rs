@@ -37,6 +37,22 @@ fn every_verb_and_flag_says_what_it_is_for() {
 }
 
 #[test]
+fn what_follows_the_options_is_broken_for_the_terminal_alone() {
+    fn check(command: &clap::Command) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for paragraph in text.split("\n\n") {
+            let mut lines = paragraph.lines();
+            match lines.next().unwrap_or_default() {
+                "Examples:" | "Example:" => assert!(lines.all(|line| line.starts_with("  ")), "{paragraph}"),
+                first => assert_eq!(lines.count(), 0, "{} is broken after '{first}'", command.get_name()),
+            }
+        }
+        command.get_subcommands().for_each(check);
+    }
+    Cli::command().get_subcommands().for_each(check);
+}
+
+#[test]
 fn every_option_of_delegate_is_parsed() {
     let line = "delegate --role shell --priority high --timeout 1h30m --retries 0 --after t-7k2m9qx4hz --after \
                 t-3v8n1c5ydw --context [1] --artifact a --artifact b --key k --label x=1 --label y=a=b --cwd . --wait -";
