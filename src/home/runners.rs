@@ -7,7 +7,7 @@
 use std::{fs, io, path::PathBuf};
 
 use super::Home;
-use crate::os::ProcessId;
+use crate::{os::ProcessId, redis_server::agent_socket};
 
 /// The environment variable by which an agent's processes are found wherever they went: its incarnation. It is no secret.
 pub const MARKER: &str = "ORCH_INCARNATION";
@@ -94,11 +94,13 @@ impl Home {
         Ok(self.registered_runners()?.into_iter().partition(|runner| runner.process.is_alive()))
     }
 
-    /// Removes the entries of runners that are gone, except those of incarnations that are still `needed`: by its
+    /// Removes the entries and sockets of runners that are gone, except those of incarnations that are still `needed`: by its
     /// entry, an emergency stop finds what a dead runner has left behind.
     pub fn remove_ended_runners(&self, needed: impl Fn(&str) -> bool) {
         for runner in self.registered_runners().unwrap_or_default() {
             if !needed(&runner.incarnation) && !runner.process.is_alive() {
+                // One that was killed has left its socket.
+                let _ = agent_socket(self.path(), &runner.incarnation).map(fs::remove_file);
                 let _ = fs::remove_file(self.runners().join(runner.file_name()));
             }
         }
@@ -148,8 +150,12 @@ mod tests {
         assert_eq!(home.living_runners().unwrap().len(), 1);
         home.remove_ended_runners(|incarnation| incarnation == "old");
         assert!(earlier.exists(), "its processes may still be there");
+        let sockets = ["old", "0123abcd"].map(|incarnation| agent_socket(dir.path(), incarnation).unwrap());
+        fs::create_dir_all(sockets[0].parent().unwrap()).unwrap();
+        sockets.iter().for_each(|socket| fs::write(socket, "").unwrap());
         home.remove_ended_runners(|_| false);
         assert!(!earlier.exists() && unrelated.exists());
+        assert_eq!(sockets.map(|socket| socket.exists()), [false, true], "that of the living one stays");
         assert_eq!(home.living_runners().unwrap().len(), 1);
     }
 

@@ -26,6 +26,8 @@ impl World {
             let free = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock);
             assert!(free.is_ok(), "{lock} is held");
         }
+        let sockets = fs::read_dir(self.home.join("sockets")).into_iter().flatten().flatten();
+        assert_eq!(sockets.map(|entry| entry.path()).collect::<Vec<_>>(), [] as [PathBuf; 0], "sockets are left");
         assert!(!self.home.join("running").exists(), "a supervisor that ends in order removes its marker");
         assert_eq!(self.cgroups(), [] as [PathBuf; 0], "cgroups are left");
         assert_eq!(self.runners(), [] as [String; 0], "runners are registered");
