@@ -54,7 +54,7 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
         && !session.json
         && let Some(why) = ops.holds_up(role).await?
     {
-        errors::note(&format!("{} waits: {why}", delegated.id));
+        errors::note(&session.view.with_clocks(&format!("{} waits: {why}", delegated.id)));
     }
     if wait {
         return wait_for(&ops, &delegated.id, session).await;

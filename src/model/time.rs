@@ -48,6 +48,23 @@ impl Timestamp {
     }
 }
 
+/// Returns a sentence in which every time that is written as for a program, such as `2026-11-29T21:04:07.120Z`, is written as
+/// in a list ([`Timestamp::clock`]).
+pub fn with_clocks(sentence: &str, zone: Zone, now: Timestamp) -> String {
+    /// Bytes of such a time.
+    const WRITTEN: usize = 24;
+    let of_word = |word: &str| {
+        let begins = word.find(|c: char| c.is_ascii_digit())?;
+        let (before, rest) = word.split_at(begins);
+        let (time, after) = rest.split_at_checked(WRITTEN)?;
+        let is_alone = !after.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let at: jiff::Timestamp = time.ends_with('Z').then(|| time.parse().ok())??;
+        let at = Timestamp(u64::try_from(at.as_millisecond()).ok()?);
+        is_alone.then(|| format!("{before}{}{after}", at.clock(zone, now)))
+    };
+    sentence.split_inclusive(' ').map(|word| of_word(word).unwrap_or_else(|| word.to_owned())).collect()
+}
+
 /// The time zone in which people read times. Programs read UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Zone {
@@ -90,6 +107,19 @@ mod tests {
         let t = Timestamp(1_732_088_544_120);
         assert_eq!(t.to_string(), "2024-11-20T07:42:24.120Z");
         assert_eq!(serde_json::from_str::<Timestamp>("\"2024-11-20T07:42:24.120Z\"").unwrap(), t);
+    }
+
+    #[test]
+    fn times_in_a_sentence_are_written_as_people_read_them() {
+        let now = Timestamp(1_732_088_544_120);
+        let read = |sentence: &str| with_clocks(sentence, Zone::Utc, now);
+        assert_eq!(read("until 2024-11-20T09:00:00.000Z: no tokens"), "until 09:00:00: no tokens");
+        assert_eq!(read("(2024-11-21T09:00:00.000Z), that is"), "(11-21 09:00:00), that is");
+        for other in
+            ["", "2024-11-20T09:00:00.000", "t-7k2m9qx4hz é 2024-11-20T09:00:00.000Zx", "2024-99-20T09:00:00.000Z"]
+        {
+            assert_eq!(read(other), other);
+        }
     }
 
     #[test]

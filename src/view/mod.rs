@@ -37,7 +37,7 @@ use std::fmt::Display;
 
 use crate::model::{
     duration,
-    time::{Timestamp, Zone},
+    time::{Timestamp, Zone, with_clocks},
 };
 
 pub use style::Style;
@@ -126,6 +126,11 @@ impl View {
         at.in_full(self.zone)
     }
 
+    /// A sentence of ours with its times in the zone of this view.
+    pub fn with_clocks(&self, sentence: &str) -> String {
+        with_clocks(sentence, self.zone, self.now)
+    }
+
     /// The text in a style, where colours are shown.
     pub fn paint(&self, text: &str, style: Style) -> String {
         style::paint(text, style, self.colour)
@@ -133,7 +138,7 @@ impl View {
 
     /// A sentence after a mark or a name, broken between words. Ends with a newline.
     pub fn hanging(&self, lead: &str, sentence: &str) -> String {
-        text::hanging(lead, &text::safe(sentence), self.width)
+        text::hanging(lead, &text::safe(&self.with_clocks(sentence)), self.width)
     }
 
     /// A text after a mark or a name, each of its lines as it is; what is too long for a line continues below, indented like
@@ -145,7 +150,7 @@ impl View {
     /// A sentence of ours, which may be coloured, broken between words; further lines are indented by two columns.
     /// Without a newline at its end.
     pub fn fold(&self, sentence: &str) -> String {
-        text::fold(sentence, self.width)
+        text::fold(&self.with_clocks(sentence), self.width)
     }
 
     /// An item of a list: `head`, then as much of the first line of `tail` as fits. Where hardly a word would fit, the
