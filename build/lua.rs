@@ -10,10 +10,11 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 15] = [
+const PRELUDE: [&str; 16] = [
     "base",
     "people",
     "usage",
+    "trial",
     "budgets",
     "retry",
     "edges",

@@ -37,7 +37,8 @@ words! {
         BudgetReserved = "budget_reserved",
         /// As many attempts of the role's account run as `max_concurrent` allows.
         AccountSlots = "account_slots",
-        /// The role's account starts no attempt now, because of `rate_limit`.
+        /// The role's account starts no attempt now: because of `rate_limit`, or because its first attempts after a pause or
+        /// after a limit find out whether its service answers.
         StartRate = "start_rate",
         /// The role was scaled to zero agents.
         ScaledToZero = "scaled_to_zero",

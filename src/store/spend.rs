@@ -46,6 +46,8 @@ pub struct Budget {
     pub slots: Option<(u32, Vec<String>)>,
     /// How many attempts of its account may start in a time.
     pub pace: Option<Pace>,
+    /// Whether its attempts use a service: a few of them try first whether it answers (`lua/prelude/trial.lua`).
+    pub is_tried: bool,
     /// Why nothing of it can be started at all, if that is so.
     pub unavailable: Option<String>,
 }
@@ -127,7 +129,9 @@ impl Store {
         let pace = budget.pace.map(|pace| format!("{} {}", pace.starts, pace.per.as_millis())).unwrap_or_default();
         let [day_usd, day_tokens, task_usd, task_tokens] = [&day[0], &day[1], &task[0], &task[1]];
         let [usd, tokens] = [&expected[0], &expected[1]];
-        let args = [role, account, day_usd, day_tokens, task_usd, task_tokens, unavailable, usd, tokens, &slots, &pace];
+        let tried = if budget.is_tried { "1" } else { "" };
+        let args =
+            [role, account, day_usd, day_tokens, task_usd, task_tokens, unavailable, usd, tokens, &slots, &pace, tried];
         self.call(&script::SET_BUDGETS, args).await.map(drop)
     }
 

@@ -108,6 +108,7 @@ fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
         role: role.name.clone(),
         slots: together(&account_of(role)).0,
         pace: together(&account_of(role)).1,
+        is_tried: preflight::resolve(role.driver, order, path).program().is_some(),
         account: account_of(role),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),

@@ -35,6 +35,24 @@ fn a_limit_that_a_person_lifts_ends_immediately() {
     assert!(!world.status()["attention"].to_string().contains("starts nothing"));
 }
 
+/// Figure: starts during a limit of 3 hours, of five tasks that are ready together.
+#[test]
+fn two_of_five_tasks_meet_a_limit_of_hours_and_nothing_starts_until_it_ends() {
+    let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your limit. Try again in 3 hours.","api_error_status":429}"#;
+    let world = World::builder().tables("[roles.c]\ndriver = \"claude\"\nmax = 5\n").build();
+    world.program("claude", &format!("cat > /dev/null\n{}exit 1", [INIT, limit].map(say).concat()));
+    world.start();
+    let tasks: Vec<String> = (0..5).map(|_| world.delegate("c", "work")).collect();
+    world.wait_until("the limit is known", || world.events_of("role.rate_limited").len() == 1);
+    let attempts = |id: &String| world.show(id)["attempts"].as_array().map_or(0, Vec::len);
+    world.wait_until("no attempt runs", || tasks.iter().all(|id| world.show(id)["state"] != "running"));
+    let starts: usize = tasks.iter().map(attempts).sum();
+    assert!((1..=2).contains(&starts), "{starts} starts: {:#}", world.status());
+    let waits = tasks.iter().find(|id| attempts(id) == 0).unwrap();
+    let why = world.orch(&["why", waits]).ok();
+    assert!(why.contains("Try again in 3 hours"), "{why}");
+}
+
 #[test]
 fn a_limit_that_ended_in_the_past_does_not_cause_a_retry_storm() {
     let tables = "[roles.c]\ndriver = \"claude\"\n[roles.c.retry]\nbase = \"30s\"\ncap = \"60s\"";

@@ -50,5 +50,6 @@ mod task_transitions;
 mod texts;
 mod tls;
 mod trails;
+mod trial;
 mod waits;
 mod wakeups;

@@ -73,17 +73,18 @@ end
 
 -- What is recorded of a role's budgets: `account`, `unavailable` and `login`, the caps of its day (`own`), of the day of all roles
 -- (`all`) and of one of its tasks (`task`), what its next attempt is expected to use (`expected`), how many attempts of its
--- account may run and of which roles these are (`slots`), and how many may start in how many milliseconds (`pace`).
+-- account may run and of which roles these are (`slots`), how many may start in how many milliseconds (`pace`), and whether
+-- a few try a service first (`is_tried`).
 local function budgets_of(role)
   local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'unavailable:' .. role, 'login:' .. role,
     'day_usd:' .. role, 'day_tokens:' .. role, 'set_usd:' .. role, 'set_tokens:' .. role,
     'day_usd:', 'day_tokens:', 'set_usd:', 'set_tokens:',
     'learned_usd:' .. role, 'learned_tokens:' .. role, 'expected_usd:' .. role, 'expected_tokens:' .. role,
-    'task_usd:' .. role, 'task_tokens:' .. role, 'slots:' .. role, 'pace:' .. role)
+    'task_usd:' .. role, 'task_tokens:' .. role, 'slots:' .. role, 'pace:' .. role, 'tried:' .. role)
   local own, all = {cap_of(b[6], b[4]), cap_of(b[7], b[5])}, {cap_of(b[10], b[8]), cap_of(b[11], b[9])}
   local known = {tonumber(b[12] or b[14] or ''), tonumber(b[13] or b[15] or '')}
   return {account = b[1] or 'role ' .. role, unavailable = b[2], login = b[3], own = own, all = all,
-    slots = b[18], pace = b[19], task = {tonumber(b[16] or ''), tonumber(b[17] or '')}, expected = expected_under(known, own, all)}
+    slots = b[18], pace = b[19], is_tried = b[20], task = {tonumber(b[16] or ''), tonumber(b[17] or '')}, expected = expected_under(known, own, all)}
 end
 
 -- How many more attempts of a role's account may run, and how many may; nil: any number. One that waits for its own subtasks
@@ -113,19 +114,21 @@ local function next_start(b)
   return math.ceil((after - burst) / 1000), after, starts .. ' per ' .. per / 1000 .. ' s'
 end
 
--- Counts a start of an account.
+-- Counts a start of an account that is not suspended.
 local function count_start(b)
+  count_in_trial(b)
   local _, after = next_start(b)
   if after then redis.call('SET', P .. 'pace:' .. b.account, string.format('%.0f', after), 'PX', 2 * DAY) end
 end
 
 -- Until when nothing of a role starts (0: until that changes), why, whose rate limit it is where it is one, and the code of
--- the gate (model/gate.rs); nil where it may start.
+-- the gate (model/gate.rs); nil where it may start. Call it before room_of and count_start.
 local function suspended(role, b)
   if b.unavailable then return 0, b.unavailable, nil, 'program_missing' end
   if b.login then return 0, b.login, nil, 'login_needed' end
   local limited = redis.call('HMGET', P .. 'rate:' .. b.account, 'until', 'reason')
   local till = number(limited[1])
+  b.limited = till
   if till > now and till <= now + RATE_LIMIT_LONGEST then return till, limited[2], b.account, 'rate_limited' end
   local today = math.floor(now / DAY)
   local waits
@@ -147,11 +150,15 @@ local function suspended(role, b)
   if start and start > now then
     return start, 'account ' .. b.account .. ' starts no more than rate_limit allows: ' .. pace, nil, 'start_rate'
   end
+  local left, ends_at, trial = left_of_trial(b)
+  if left == 0 then return ends_at, trial, nil, 'start_rate' end
 end
 
 -- How many attempts of a role may start now by its account and its budgets; nil: any number.
 local function room_of(role, b)
   local room = free_slots(b)
+  local left = left_of_trial(b)
+  if left then room = math.min(room or left, left) end
   local day = P .. 'usage:' .. math.floor(now / DAY)
   for of, caps in pairs({['role:' .. role] = b.own, all = b.all}) do
     if caps[1] or caps[2] then

@@ -143,6 +143,7 @@ local function end_attempt(id, e)
       used = of_conversation(id, used, decoded(e.metered), false)
       usage = cjson.encode(used)
     end
+    if cause == CAUSE.success then end_trial(role, tonumber(last_attempt(id).started_at) or now) end
     if spend(id, role, f[2] or '', used) then
       -- One that was cut off before its program said what it cost says nothing about the next one.
       if LEARNS_FROM[cause] and (cause == CAUSE.success or number(used.micro_usd) > 0) then
