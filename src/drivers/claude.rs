@@ -174,7 +174,7 @@ impl Driver for Claude {
             || rights::allows_one_of(options, &["Edit", "Write", "MultiEdit", "NotebookEdit"])
     }
 
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+    fn transcript(&self, _options: &AgentOptions) -> Option<Box<dyn Transcript>> {
         Some(Box::new(StreamJson::default()))
     }
 

@@ -14,6 +14,7 @@ use std::{ffi::OsString, io::BufRead};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::thread::Thread;
 use crate::drivers::common::program::Allow;
 use crate::{
     drivers::{
@@ -69,6 +70,8 @@ const MANIFEST: Manifest = Manifest {
     home: HomeFiles { moved_by: Some(("CODEX_HOME", ".codex")), files: HOME },
     starter: STARTER,
 };
+/// The sandbox in which a program writes nothing.
+const READ_ONLY: &str = "read-only";
 /// The sandbox of a task whose role names none: it writes in its folder, and has no network.
 const DEFAULT_SANDBOX: &str = "workspace-write";
 const STARTER: &str = "permission_mode = \"workspace-write\"   # it changes files in its folder, without a network; \"bypass\": anything\n";
@@ -135,17 +138,17 @@ impl Driver for Codex {
 
     fn commands(&self, options: &AgentOptions) -> Commands {
         match options.permission_mode.as_deref() {
-            None | Some("read-only" | "workspace-write") => Commands::Sandboxed,
+            None | Some(READ_ONLY | DEFAULT_SANDBOX) => Commands::Sandboxed,
             Some(_) => Commands::Any,
         }
     }
 
     fn edits(&self, options: &AgentOptions) -> bool {
-        options.permission_mode.as_deref() != Some("read-only")
+        options.permission_mode.as_deref() != Some(READ_ONLY)
     }
 
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
-        Some(Box::new(thread::Thread::default()))
+    fn transcript(&self, options: &AgentOptions) -> Option<Box<dyn Transcript>> {
+        Some(Box::new(Thread::of(options.permission_mode.as_deref() == Some(READ_ONLY))))
     }
 
     fn interactive(&self, job: &InteractiveJob) -> Option<Start> {

@@ -114,7 +114,7 @@ impl Driver for Copilot {
             || rights::allows_one_of(options, &["write"])
     }
 
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+    fn transcript(&self, _options: &AgentOptions) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Stream::default()))
     }
 
@@ -179,7 +179,7 @@ impl Transcript for Stream {
             // From here on the conversation can be continued.
             Some("user.message") => vec![Event::Started { session: None, model: self.model.take() }],
             Some("assistant.message") => self.message(data),
-            Some("tool.execution_start") => vec![self.call(data)],
+            Some("tool.execution_start") => self.call(data),
             Some("tool.execution_complete") => self.called(data),
             Some("model.call_failure") => retrying(data).into_iter().collect(),
             Some("session.error") => {
@@ -213,14 +213,15 @@ impl Stream {
         }
     }
 
-    fn call(&mut self, data: &Value) -> Event {
+    fn call(&mut self, data: &Value) -> Vec<Event> {
         let name = data["toolName"].as_str().unwrap_or("?").to_owned();
         let summary = summary::arguments(&data["arguments"]);
         if let Some(id) = data["toolCallId"].as_str() {
             let shown = if summary.is_empty() { name.clone() } else { format!("{name}({summary})") };
             self.calls.insert(id.to_owned(), shown);
         }
-        Event::ToolCall { name, summary }
+        let changes = summary::changes(&data["arguments"]).map(Event::Changes);
+        [Event::ToolCall { name, summary }].into_iter().chain(changes).collect()
     }
 
     fn called(&mut self, data: &Value) -> Vec<Event> {

@@ -147,8 +147,8 @@ pub trait Driver: Sync {
         }
     }
 
-    /// Reads what the program prints. `None`: it is shown and kept as it is.
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+    /// Reads what the program prints, given how its role runs it. `None`: it is shown and kept as it is.
+    fn transcript(&self, _options: &AgentOptions) -> Option<Box<dyn Transcript>> {
         None
     }
 

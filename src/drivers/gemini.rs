@@ -117,7 +117,7 @@ impl Driver for Gemini {
         settings_json::edits(options)
     }
 
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+    fn transcript(&self, _options: &AgentOptions) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Stream::default()))
     }
 

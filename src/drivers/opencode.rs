@@ -13,11 +13,12 @@ use serde_json::{Map, Value, json};
 use crate::drivers::common::program::Allow;
 use crate::{
     drivers::{
-        Access, Capabilities, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead, InteractiveJob, Job,
-        Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Totals, Transcript,
+        Access, AgentOptions, Capabilities, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead,
+        InteractiveJob, Job, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Totals,
+        Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
     },
-    model::{task::Usage, tool::Tool, wait::Needs},
+    model::{task::Usage, text::one_line, tool::Tool, wait::Needs},
 };
 
 /// Runs `opencode`.
@@ -84,8 +85,11 @@ impl Driver for Opencode {
         job.check(DriverKind::Opencode)?;
         let mut args: Vec<OsString> = ["run", "--format", "json"].map(OsString::from).to_vec();
         args.extend(model(&job.role));
-        if let Some(session) = job.resume {
-            args.extend(["--session".into(), session.into()]);
+        match job.resume {
+            Some(session) => args.extend(["--session".into(), session.into()]),
+            // Otherwise it asks its model for one, and does not report what that has used.
+            None if !names_title(&job.role.options.args) => args.push(format!("{TITLE}={}", title(job.prompt)).into()),
+            None => {}
         }
         args.extend(job.role.options.args.iter().map(OsString::from));
         let (file, path) = mcp_config::file(job.dir, CONFIG_FILE);
@@ -95,7 +99,7 @@ impl Driver for Opencode {
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env, files, ..Start::default() })
     }
 
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+    fn transcript(&self, _options: &AgentOptions) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Steps::default()))
     }
 
@@ -123,6 +127,19 @@ impl Driver for Opencode {
     fn scratch_variable(&self) -> Option<&'static str> {
         Some("BUN_TMPDIR")
     }
+}
+
+/// Names the conversation in opencode's own list.
+const TITLE: &str = "--title";
+
+fn names_title(args: &[String]) -> bool {
+    args.iter().any(|arg| arg == TITLE || arg.strip_prefix(TITLE).is_some_and(|rest| rest.starts_with('=')))
+}
+
+/// Returns the first line of a prompt, as long as opencode's own titles.
+fn title(prompt: &str) -> String {
+    let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("a task of orch");
+    one_line(line, 50)
 }
 
 fn model(role: &RoleSettings) -> Vec<OsString> {

@@ -93,7 +93,7 @@ impl Driver for Qwen {
         settings_json::edits(options)
     }
 
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+    fn transcript(&self, _options: &AgentOptions) -> Option<Box<dyn Transcript>> {
         Some(Box::new(StreamJson::default()))
     }
 

@@ -28,7 +28,9 @@ fn fixture(kind: DriverKind, case: &str) -> String {
 }
 
 fn told(kind: DriverKind, text: &str) -> (Vec<Event>, Option<Conversation>) {
-    let Some(mut transcript) = of(kind).unwrap().transcript() else { return (Vec::new(), None) };
+    let Some(mut transcript) = of(kind).unwrap().transcript(&AgentOptions::default()) else {
+        return (Vec::new(), None);
+    };
     let events: Vec<Event> = text.lines().flat_map(|line| transcript.line(line)).collect();
     let mut told = Conversation::default();
     events.iter().for_each(|event| told.take(event));
@@ -276,6 +278,13 @@ fn what_was_used_is_known_before_the_end() {
     );
     let all = Usage { input_tokens: 5, output_tokens: 6, cost_usd: 0.5 };
     assert_eq!(used(&lines), all, "the result knows it all");
+}
+
+#[test]
+fn an_edit_of_copilot_is_followed_by_what_it_changes() {
+    let call = r#"{"type":"tool.execution_start","data":{"toolCallId":"c","toolName":"edit","arguments":{"path":"a.rs","old_str":"a\nb","new_str":"a\nc"}}}"#;
+    let (events, _) = told(DriverKind::Copilot, call);
+    assert_eq!(events[1..], [Event::Changes("-b\n+c\n".into())]);
 }
 
 #[test]

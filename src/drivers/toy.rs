@@ -63,7 +63,7 @@ impl Driver for Toy {
         Commands::Asks
     }
 
-    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+    fn transcript(&self, _options: &AgentOptions) -> Option<Box<dyn Transcript>> {
         Some(Box::new(StreamJson::default()))
     }
 }

@@ -16,6 +16,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Thread {
     answer: Option<String>,
+    /// Whether its commands run in a sandbox in which they write nothing.
+    is_read_only: bool,
+}
+
+impl Thread {
+    /// One whose sandbox lets its commands write, or not.
+    pub fn of(is_read_only: bool) -> Thread {
+        Thread { is_read_only, ..Thread::default() }
+    }
 }
 
 impl Transcript for Thread {
@@ -56,6 +65,10 @@ impl Transcript for Thread {
         refused(line).into_iter().collect()
     }
 
+    fn hooks_show_changes(&self) -> bool {
+        true
+    }
+
     fn is_noise(&self, line: &str) -> bool {
         line.starts_with("Reading prompt from stdin") || line.starts_with("WARNING: proceeding, even though")
     }
@@ -73,6 +86,14 @@ fn refused(line: &str) -> Option<Event> {
     Some(Event::Needs { what: Needs::Permission, of })
 }
 
+/// Reports whether a failed command was kept from writing by its sandbox, as far as its output says so: nothing else reports
+/// it. The exit codes are of a program that cannot be started.
+fn is_of_sandbox(printed: &str, exit_code: &Value) -> bool {
+    const SAYS_SO: [&str; 3] = ["read-only file system", "permission denied", "operation not permitted"];
+    let printed = printed.to_lowercase();
+    !matches!(exit_code.as_i64(), Some(126 | 127)) && SAYS_SO.iter().any(|words| printed.contains(words))
+}
+
 impl Thread {
     fn completed(&mut self, item: &Value) -> Vec<Event> {
         let ok = item["status"] != "failed";
@@ -83,7 +104,13 @@ impl Thread {
                 self.answer = Some(text.clone());
                 vec![Event::Text(text)]
             }
-            Some("command_execution") => result(item["aggregated_output"].as_str().unwrap_or_default().to_owned()),
+            Some("command_execution") => {
+                let printed = item["aggregated_output"].as_str().unwrap_or_default();
+                let is_refused = self.is_read_only && !ok && is_of_sandbox(printed, &item["exit_code"]);
+                let of = || format!("shell({})", summary::value(&item["command"]));
+                let refused = is_refused.then(|| Event::Needs { what: Needs::Permission, of: of() });
+                result(printed.to_owned()).into_iter().chain(refused).collect()
+            }
             Some("mcp_tool_call") if item["error"].is_object() => result(error(&item["error"])),
             Some("mcp_tool_call") => result(summary::content(&item["result"]["content"])),
             Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
@@ -146,7 +173,35 @@ fn error(said: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_command_that_a_read_only_sandbox_refuses_is_a_denied_tool() {
+        let completed = |is_read_only: bool, status: &str, exit_code: i32, printed: &str| {
+            let item = json!({ "type": "command_execution", "command": "/bin/bash -lc 'echo x > a'", "status": status,
+                "exit_code": exit_code, "aggregated_output": printed });
+            let line = json!({ "type": "item.completed", "item": item }).to_string();
+            let needs = |event: Event| match event {
+                Event::Needs { what: Needs::Permission, of } => Some(of),
+                _ => None,
+            };
+            Thread::of(is_read_only).line(&line).into_iter().find_map(needs)
+        };
+        let says = "bash: a: Read-only file system\n";
+        let denied = Some("shell(/bin/bash -lc 'echo x > a')".to_owned());
+        assert_eq!(completed(true, "failed", 1, says), denied);
+        assert_eq!(completed(true, "failed", 2, "sh: 1: cannot create a: Permission denied\n"), denied);
+        for (is_read_only, status, exit_code, printed) in [
+            (false, "failed", 1, says),
+            (true, "completed", 0, says),
+            (true, "failed", 126, "bash: ./a: Permission denied\n"),
+            (true, "failed", 1, "no such file\n"),
+        ] {
+            assert_eq!(completed(is_read_only, status, exit_code, printed), None, "{printed} {exit_code}");
+        }
+    }
 
     #[test]
     fn what_was_refused_is_read_from_standard_error() {

@@ -23,6 +23,11 @@ pub trait Transcript: Send {
         Vec::new()
     }
 
+    /// Reports whether its hooks report what is changed in files, and its stream does not.
+    fn hooks_show_changes(&self) -> bool {
+        false
+    }
+
     /// Reports whether a line of standard error says nothing about the task, and is left out.
     fn is_noise(&self, _line: &str) -> bool {
         false

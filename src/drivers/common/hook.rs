@@ -18,6 +18,8 @@ use crate::model::{
 
 /// Longest text, in bytes, that is only shown.
 const LONGEST: usize = 4 << 10;
+/// Longest change of files, in bytes, that is shown.
+const LONGEST_CHANGE: usize = 16 << 10;
 /// Longest last text of a turn, in bytes: it is the answer.
 const LONGEST_ANSWER: usize = 1 << 20;
 
@@ -52,6 +54,9 @@ pub enum Hook {
         ok: bool,
         /// What it printed.
         summary: String,
+        /// What it has changed in files: lines that begin with `-` or `+`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        changes: String,
     },
     /// The program asks its user something, and waits.
     Asks {
@@ -100,8 +105,10 @@ impl Hook {
     pub fn without_texts(&self) -> Hook {
         let mut hook = self.clone();
         match &mut hook {
-            Hook::Prompt { text } | Hook::ToolCall { summary: text, .. } | Hook::ToolResult { summary: text, .. } => {
-                text.clear()
+            Hook::Prompt { text } | Hook::ToolCall { summary: text, .. } => text.clear(),
+            Hook::ToolResult { summary, changes, .. } => {
+                summary.clear();
+                changes.clear();
             }
             Hook::Ended { said } | Hook::GoesOn { said } => *said = None,
             _ => {}
@@ -117,7 +124,9 @@ impl Hook {
         match self {
             Hook::Prompt { text } => Hook::Prompt { text: show(text) },
             Hook::ToolCall { name, summary } => Hook::ToolCall { name, summary: show(summary) },
-            Hook::ToolResult { ok, summary } => Hook::ToolResult { ok, summary: show(summary) },
+            Hook::ToolResult { ok, summary, changes } => {
+                Hook::ToolResult { ok, summary: show(summary), changes: show(changes) }
+            }
             Hook::Asks { what, of } => Hook::Asks { what, of: show(of) },
             Hook::Ended { said } => Hook::Ended { said: said.map(show) },
             Hook::GoesOn { said } => Hook::GoesOn { said: said.map(show) },
@@ -141,6 +150,9 @@ impl Noted {
     /// Returns the line of a call, with long texts cut.
     pub fn line(at: Timestamp, hook: &Hook) -> String {
         let mut hook = hook.clone();
+        if let Hook::ToolResult { changes, .. } = &mut hook {
+            changes.truncate(cut(changes, LONGEST_CHANGE).len());
+        }
         match &mut hook {
             Hook::Prompt { text: long }
             | Hook::ToolCall { summary: long, .. }
@@ -176,7 +188,10 @@ impl Hook {
             }
             Hook::Prompt { .. } => vec![Event::Turn],
             Hook::ToolCall { name, summary } => vec![Event::ToolCall { name, summary }],
-            Hook::ToolResult { ok, summary } => vec![Event::ToolResult { ok, summary }],
+            Hook::ToolResult { ok, summary, changes } => {
+                let changes = (!changes.is_empty()).then_some(Event::Changes(changes));
+                changes.into_iter().chain([Event::ToolResult { ok, summary }]).collect()
+            }
             // It was reported before.
             Hook::Asks { of, .. } if of.is_empty() => Vec::new(),
             Hook::Asks { what, of } => vec![Event::Asks(Need { what, of })],
@@ -238,6 +253,7 @@ mod tests {
             Hook::Asks { what: Needs::Permission, of: "Bash(rm x)".into() },
             Hook::Ended { said: Some("done".into()) },
             Hook::Left,
+            Hook::ToolResult { ok: true, summary: "made".into(), changes: "+x\n".into() },
         ];
         for hook in all {
             let line = Noted::line(Timestamp(5), &hook);
@@ -269,6 +285,10 @@ mod tests {
         let events = HookTranscript::default().line(&Noted::line(Timestamp(5), &all[2]));
         assert_eq!(events.last(), Some(&Event::Result { text: Some("42".into()), ending: Ending::Done }));
         assert_eq!(HookTranscript::default().line("nonsense"), [Event::Unknown { shown: None }]);
+        let edited = Hook::ToolResult { ok: true, summary: "done".into(), changes: "+x\n".into() };
+        let events = HookTranscript::default().line(&Noted::line(Timestamp(5), &edited));
+        let result = Event::ToolResult { ok: true, summary: "done".into() };
+        assert_eq!(events, [Event::Changes("+x\n".into()), result]);
     }
 
     #[test]

@@ -100,8 +100,14 @@ pub(in crate::drivers) fn read(call: &str) -> Option<Hook> {
             let (name, summary) = tool();
             Hook::ToolCall { name, summary }
         }
-        "PostToolUse" => Hook::ToolResult { ok: true, summary: summary::content(&call["tool_response"]) },
-        "PostToolUseFailure" => Hook::ToolResult { ok: false, summary: text("error").unwrap_or_default() },
+        "PostToolUse" => Hook::ToolResult {
+            ok: true,
+            summary: summary::content(&call["tool_response"]),
+            changes: summary::changes(&call["tool_input"]).unwrap_or_default(),
+        },
+        "PostToolUseFailure" => {
+            Hook::ToolResult { ok: false, summary: text("error").unwrap_or_default(), changes: String::new() }
+        }
         "PermissionRequest" => {
             let name = call["tool_name"].as_str().unwrap_or("a tool");
             let Need { what, of } = tool_request::need(name, &call["tool_input"], call["cwd"].as_str());
@@ -212,8 +218,9 @@ mod tests {
         assert_eq!(says(Hook::Ended { said: None }), adds("Stop"));
         assert_eq!(says(Hook::Prompt { text: "x".into() }), adds("UserPromptSubmit"));
         assert_eq!(says(Hook::Began { session: None, source: Source::Compact, record: None }), adds("SessionStart"));
-        assert_eq!(says(Hook::ToolResult { ok: true, summary: String::new() }), adds("PostToolUse"));
-        assert_eq!(says(Hook::ToolResult { ok: false, summary: String::new() }), adds("PostToolUseFailure"));
+        let result = |ok| Hook::ToolResult { ok, summary: String::new(), changes: String::new() };
+        assert_eq!(says(result(true)), adds("PostToolUse"));
+        assert_eq!(says(result(false)), adds("PostToolUseFailure"));
         assert_eq!(hand_over(&Hook::Left, "news"), None);
     }
 

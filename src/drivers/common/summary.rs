@@ -47,15 +47,46 @@ pub(in crate::drivers) fn changes(input: &Value) -> Option<String> {
         let new = text(edit, &["new_string", "newString", "new_str"])?;
         Some(different(&old, &new, mark))
     };
+    if let Some(patch) = patch(input) {
+        return Some(patched(patch));
+    }
     if let Some(edits) = input["edits"].as_array() {
         return Some(edits.iter().filter_map(of_edit).collect());
     }
     let is_of_file = ["file_path", "filePath", "path"].iter().any(|name| input[*name].is_string());
     of_edit(input).or_else(|| {
         // A whole file. A command has no content, and neither has a question.
-        let content = input["content"].as_str().filter(|_| is_of_file)?;
-        Some(mark('+', content))
+        let content = text(input, &["content", "file_text"]).filter(|_| is_of_file)?;
+        Some(mark('+', &content))
     })
+}
+
+/// The first and the last line of a patch in the format of codex, which others have adopted.
+const PATCH: [&str; 2] = ["*** Begin Patch", "*** End Patch"];
+
+/// Returns the patch that the call of a tool applies: its argument, one of its arguments, or a part of a command.
+fn patch(input: &Value) -> Option<&str> {
+    let named = ["patchText", "patch", "input", "command", "cmd"].iter().map(|name| &input[*name]);
+    let texts = std::iter::once(input).chain(named).flat_map(|of| match of {
+        Value::Array(words) => words.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect::<Vec<_>>(),
+    });
+    texts.into_iter().find(|text| text.lines().any(|line| line.trim_end().ends_with(PATCH[0])))
+}
+
+/// Returns the lines that a patch removes and adds. A patch of several files names each of them.
+fn patched(patch: &str) -> String {
+    const FILES: [&str; 3] = ["*** Add File: ", "*** Update File: ", "*** Delete File: "];
+    let begins = |line: &&str| line.trim_end().ends_with(PATCH[0]);
+    let lines = || patch.lines().skip_while(|line| !begins(line)).take_while(|line| line.trim_end() != PATCH[1]);
+    let file = |line: &str| FILES.iter().find_map(|words| line.strip_prefix(words)).map(str::to_owned);
+    let is_one = lines().filter_map(file).count() < 2;
+    lines()
+        .filter_map(|line| match file(line) {
+            Some(file) => (!is_one).then(|| format!("{file}\n")),
+            None => line.starts_with(['-', '+']).then(|| format!("{line}\n")),
+        })
+        .collect()
 }
 
 /// Returns the lines in which two texts differ, without those at the beginning and at the end that are the same.
@@ -90,6 +121,8 @@ pub(in crate::drivers) fn content(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -110,7 +143,26 @@ mod tests {
         let several = r#"{"edits":[{"old_string":"x","new_string":"y"},{"old_string":"","new_string":"z"}]}"#;
         assert_eq!(changes(several).as_deref(), Some("-x\n+y\n+z\n"));
         assert_eq!(changes(r#"{"filePath":"a","content":"one\ntwo"}"#).as_deref(), Some("+one\n+two\n"));
+        assert_eq!(changes(r#"{"path":"a","file_text":"one"}"#).as_deref(), Some("+one\n"));
+        assert_eq!(changes(r#"{"path":"a","old_str":"one","new_str":"two"}"#).as_deref(), Some("-one\n+two\n"));
         assert_eq!(changes(r#"{"content":"what is said"}"#), None);
         assert_eq!(changes(r#"{"command":"ls"}"#), None);
+    }
+
+    #[test]
+    fn a_patch_is_shown_by_its_lines_wherever_it_stands() {
+        let patch = "*** Begin Patch\n*** Update File: a.rs\n@@ fn x\n a\n-b\n+c\n*** End Patch";
+        let shown = Some("-b\n+c\n".to_owned());
+        for input in [
+            json!(patch),
+            json!({ "patchText": patch }),
+            json!({ "command": format!("apply_patch <<'EOF'\n{patch}\nEOF\n+no part of it") }),
+            json!({ "command": ["bash", "-lc", format!("apply_patch '{patch}'")] }),
+        ] {
+            assert_eq!(changes(&input), shown, "{input}");
+        }
+        let several = "*** Begin Patch\n*** Add File: a\n+x\n*** Delete File: b\n*** End Patch\n";
+        assert_eq!(changes(&json!({ "input": several })).as_deref(), Some("a\n+x\nb\n"));
+        assert_eq!(changes(&json!({ "command": "grep '*** Begin Patching' x" })), None);
     }
 }

@@ -6,7 +6,8 @@ use super::{
 };
 
 /// Given twice these do no harm: they add to ours, or say the same again.
-const HARMLESS: [&str; 16] = [
+const HARMLESS: [&str; 17] = [
+    "--title",
     "--verbose",
     "--mcp-config",
     "--strict-mcp-config",

@@ -61,6 +61,7 @@ fn each_is_started_without_a_screen() {
         (Codex, Some("old"), format!("{codex} resume old -"), true, None),
         (Gemini, Some("old"), "-o stream-json -m m1 --resume old".into(), true, None),
         (Qwen, None, "-o stream-json -m m1".into(), true, Some("settings.json")),
+        (Opencode, None, "run --format json --model m1 --title=do it".into(), true, Some("opencode.json")),
         (Opencode, Some("old"), "run --format json --model m1 --session old".into(), true, Some("opencode.json")),
         (
             Aider,
@@ -88,7 +89,7 @@ fn each_is_started_without_a_screen() {
         }
         // A program without a place for instructions hears them with its first prompt, and only then.
         let prompt = start.files.iter().find(|(path, _)| path.ends_with("prompt"));
-        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Aider | Copilot);
+        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Opencode | Aider | Copilot);
         assert_eq!(prompt.map(|(_, text)| text.as_slice()), instructed.then_some(&b"Be brief.\n\ndo it"[..]), "{kind}");
     }
 }

@@ -71,7 +71,8 @@ impl Project {
     fn verdict(&self, output: &Output) -> Verdict {
         let driver = of(self.role().driver).unwrap();
         let stdout = String::from_utf8(output.stdout.clone()).unwrap();
-        let (mut transcript, mut conversation) = (driver.transcript().unwrap(), Conversation::default());
+        let (mut transcript, mut conversation) =
+            (driver.transcript(&AgentOptions::default()).unwrap(), Conversation::default());
         stdout.lines().flat_map(|line| transcript.line(line)).for_each(|event| conversation.take(&event));
         driver.read(End {
             exit_code: output.status.code(),
@@ -145,7 +146,7 @@ fn a_manifest_keeps_its_word() {
         let Some(driver) = of(kind) else { continue };
         let can = driver.manifest().capabilities;
         let is_agent = driver.program().is_some();
-        assert_eq!(driver.transcript().is_some() && is_agent, can.conversation, "{kind}");
+        assert_eq!(driver.transcript(&AgentOptions::default()).is_some() && is_agent, can.conversation, "{kind}");
         let call = r#"{"hook_event_name":"Stop"}"#;
         assert_eq!(driver.hook(call).is_some(), can.hooks, "{kind}");
         let role = started::role(kind, AgentOptions::default());

@@ -77,7 +77,8 @@ pub(in crate::runner) async fn run(
     agent.pane.print(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
     let began = Instant::now();
     // A program that does not report its conversation has none to resume, so none is looked up.
-    let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
+    let options = &agent.launch.role.agent;
+    let may_resume = options.resume && driver.transcript(options).is_some();
     let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
     let gathered = async { Ok((inputs::of(agent, claimed).await?, results::with_results(agent, claimed).await?)) };
     let (inputs, claimed) = match gathered.await {

@@ -162,7 +162,7 @@ pub(in crate::runner) fn begin<'a>(
     } else {
         let mut child = spawn(agent, &start, &place, &workspace.prompt).map_err(could_not_start)?;
         let pipes = From::pipes(&mut child);
-        (child, pipes, driver.transcript())
+        (child, pipes, driver.transcript(&role.agent))
     };
     failpoint!("claim.started");
     // On a terminal, usage is read from the program's records, by their times.

@@ -1,6 +1,7 @@
 //! The output of the program: written to the pane as it arrives and to the log; its end is kept for the answer. For a
 //! program that has the pane to itself, the lines of its hooks take the place of its output.
 
+mod hooked;
 pub(in crate::runner) mod metering;
 pub(in crate::runner) mod pane;
 pub(in crate::runner) mod runaway;

@@ -12,7 +12,7 @@ use crate::{
         text::{count, in_one_line, one_line, plain},
         time::Timestamp,
     },
-    runner::output::{metering::Metering, runaway::Runaway},
+    runner::output::{hooked::Hooked, metering::Metering, runaway::Runaway},
     store::tasks::Metered,
 };
 
@@ -40,6 +40,8 @@ pub(in crate::runner) struct Reading {
     /// The conversation's name, where the program was started with one.
     given: Option<String>,
     metering: Metering,
+    /// Where its hooks report the changes of files that its stream does not show.
+    hooked: Option<Hooked>,
     runaway: Runaway,
     /// How the program repeats itself without an end, in words.
     repeats: Option<String>,
@@ -50,6 +52,7 @@ impl Reading {
     pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>, metering: Metering) -> Self {
         let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
         let conversation = Conversation::default();
+        let hooked = transcript.hooks_show_changes().then(|| Hooked::of(dir));
         Reading {
             transcript,
             conversation,
@@ -61,6 +64,7 @@ impl Reading {
             last_text: String::new(),
             given,
             metering,
+            hooked,
             runaway: Runaway::default(),
             repeats: None,
         }
@@ -133,6 +137,7 @@ impl Reading {
     pub fn finish(&mut self) -> Vec<u8> {
         let mut shown = String::new();
         self.end_line(&mut shown);
+        self.show_changes(&mut shown);
         shown.into_bytes()
     }
 
@@ -171,6 +176,7 @@ impl Reading {
         if line.is_empty() {
             return;
         }
+        self.show_changes(shown);
         for mut event in self.transcript.line(line) {
             if let Event::Started { session: session @ None, .. } = &mut event {
                 session.clone_from(&self.given);
@@ -182,6 +188,13 @@ impl Reading {
             self.repeats = self.repeats.take().or(repeats);
             self.conversation.take(&event);
             self.show(&event, shown);
+        }
+    }
+
+    /// Shows what the hooks have reported since the last line: the program runs them before it goes on.
+    fn show_changes(&mut self, shown: &mut String) {
+        for changes in self.hooked.as_mut().map(Hooked::changes).unwrap_or_default() {
+            self.show(&Event::Changes(changes), shown);
         }
     }
 
@@ -277,7 +290,11 @@ fn spent(usage: &Usage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::DriverKind, drivers, model::wait::Wait};
+    use crate::{
+        config::DriverKind,
+        drivers::{self, AgentOptions},
+        model::wait::Wait,
+    };
 
     const STREAM: &str = concat!(
         r#"{"type":"system","subtype":"init","session_id":"s1","model":"m"}"#,
@@ -292,7 +309,12 @@ mod tests {
                          ── tries again in 5.0s (2 of 10): overloaded\nbye\n── done · 1 tokens in, 2 out\n";
 
     fn reading(dir: &Path) -> Reading {
-        Reading::new(drivers::of(DriverKind::Claude).unwrap().transcript().unwrap(), dir, None, Metering::default())
+        Reading::new(
+            drivers::of(DriverKind::Claude).unwrap().transcript(&AgentOptions::default()).unwrap(),
+            dir,
+            None,
+            Metering::default(),
+        )
     }
 
     #[test]
@@ -324,7 +346,7 @@ mod tests {
     #[test]
     fn standard_error_is_read_wherever_it_is_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let transcript = drivers::of(DriverKind::Gemini).unwrap().transcript().unwrap();
+        let transcript = drivers::of(DriverKind::Gemini).unwrap().transcript(&AgentOptions::default()).unwrap();
         let mut reading = Reading::new(transcript, dir.path(), None, Metering::default());
         let said = format!("{}\nAttempt 1 failed. Retrying with backoff... Error: x\n", "y".repeat(9_000));
         said.as_bytes().chunks(7).for_each(|piece| drop(reading.feed_errors(piece)));
@@ -336,7 +358,7 @@ mod tests {
     #[test]
     fn what_is_refused_on_standard_error_is_shown() {
         let dir = tempfile::tempdir().unwrap();
-        let transcript = drivers::of(DriverKind::Codex).unwrap().transcript().unwrap();
+        let transcript = drivers::of(DriverKind::Codex).unwrap().transcript(&AgentOptions::default()).unwrap();
         let mut reading = Reading::new(transcript, dir.path(), None, Metering::default());
         let said =
             "x ERROR codex_core::tools::router: error=patch rejected: writing outside of the project; rejected\n";

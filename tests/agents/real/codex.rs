@@ -136,16 +136,21 @@ fn without_a_mode_codex_changes_files_and_what_is_refused_holds_its_task() {
         when("change it").step(1).answer(Answer::text("changed")),
         when("leave it").step(0).answer(tool("exec_command", json!({"cmd": PATCH}))),
         when("leave it").step(1).answer(Answer::text("It is read-only.")),
+        when("write it").step(0).answer(tool("exec_command", json!({"cmd": "echo no > made.txt"}))),
+        when("write it").step(1).answer(Answer::text("It is read-only.")),
         when("go further").step(0).answer(tool("exec_command", escalated)),
         when("go further").step(1).answer(Answer::text("I may not.")),
     ];
     let roles =
         "[roles.coder]\ndriver = \"codex\"\n[roles.reader]\ndriver = \"codex\"\npermission_mode = \"read-only\"";
     let Some(fleet) = Fleet::started(&["codex"], roles, rules) else { return };
-    fleet.done("coder", "change it");
+    let changed = fleet.done("coder", "change it");
+    let logs = fleet.world.orch(&["logs", "--task", changed["id"].as_str().unwrap()]).ok();
+    assert!(logs.contains("+by a patch"), "the change is shown: {logs}");
     assert_eq!(std::fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by a patch\n");
     for (role, text, refused) in [
         ("reader", "leave it", "apply_patch(writing is blocked by read-only sandbox)"),
+        ("reader", "write it", "shell("),
         ("coder", "go further", "shell(a command outside its sandbox)"),
     ] {
         let task = fleet.world.delegate(role, text);

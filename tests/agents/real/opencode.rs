@@ -16,11 +16,7 @@ model = \"scripted/model-1\"";
 fn opencode_runs_a_command_and_calls_orch() {
     let command = json!({"command": "echo by opencode > made.txt", "description": "makes it"});
     let rules = vec![
-        when("make it").step(0).answer_by(move |asked| match asked.tools.is_empty() {
-            // opencode also asks for a title.
-            true => Answer::text("a title"),
-            false => tool("bash", command.clone()),
-        }),
+        when("make it").step(0).answer(tool("bash", command)),
         when("make it").step(1).answer(tool("orch_get_status", json!({}))),
         when("make it").step(2).answer_by(|asked| Answer::Text(asked.results.join(" "))),
     ];
@@ -29,6 +25,11 @@ fn opencode_runs_a_command_and_calls_orch() {
     let text = task["result"]["text"].as_str().unwrap();
     assert!(text.contains("coder-1"), "the tool returned the agents: {task:#}");
     assert_eq!(fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by opencode\n");
+    let asked = fleet.model.asked();
+    assert!(
+        asked.iter().all(|asked| !asked.tools.is_empty()),
+        "it asks for a title, and does not count that: {asked:#?}"
+    );
     let left = fs::read_dir(fleet.world.file("tmp")).unwrap().map(|entry| entry.unwrap().file_name());
     let libraries: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".so")).collect();
     assert!(libraries.is_empty(), "each task would leave 5 MB: {libraries:?}");

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::DriverKind,
-    drivers::{self, Conversation, End},
+    drivers::{self, AgentOptions, Conversation, End},
     model::time::Timestamp,
 };
 
@@ -28,7 +28,7 @@ fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<()
         };
         let stdout = String::from_utf8_lossy(bytes);
         let mut reported = Conversation::default();
-        let mut transcript = drivers::of(kind).unwrap().transcript();
+        let mut transcript = drivers::of(kind).unwrap().transcript(&AgentOptions::default());
         let events = stdout.lines().flat_map(|line| transcript.as_mut().map(|t| t.line(line)).unwrap_or_default());
         events.for_each(|event| reported.take(&event));
         let conversation = transcript.is_some().then_some(&reported);
