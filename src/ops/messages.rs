@@ -169,7 +169,7 @@ fn by_master(agent: &Agent, driver: &dyn Driver) -> ReadWhen {
 }
 
 fn reads_after_tools(driver: &dyn Driver) -> bool {
-    let after_a_tool = Hook::ToolResult { ok: true, summary: String::new(), changes: String::new() };
+    let after_a_tool = Hook::ToolResult { ok: true, summary: String::new() };
     driver.hand_over(&after_a_tool, "").is_some()
 }
 

@@ -18,8 +18,9 @@ use super::hook_json::{TIMEOUT, command};
 /// An event that runs `orch hook`, and the seconds that codex waits for it.
 type Event = (&'static str, u32);
 
-/// The events of a task without a screen: messages are passed on after a tool, and at the end of a turn.
-pub(super) const HEADLESS: [Event; 2] = [("PostToolUse", TIMEOUT), ("Stop", TIMEOUT)];
+/// The events of a task without a screen: messages are passed on after a tool, and at the end of a turn. The stream shows
+/// neither the change of a patch nor every command.
+pub(super) const HEADLESS: [Event; 3] = [("PreToolUse", TIMEOUT), ("PostToolUse", TIMEOUT), ("Stop", TIMEOUT)];
 /// The events of a codex on a terminal. After Esc it does not wait for longer than that.
 pub(super) const ON_A_TERMINAL: [Event; 7] = [
     ("SessionStart", TIMEOUT),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     drivers::{
-        Ending, Event, Transcript,
+        Ending, Event, Hook, Transcript,
         common::{errors, summary},
     },
     model::{task::Usage, wait::Needs},
@@ -18,6 +18,10 @@ pub(super) struct Thread {
     answer: Option<String>,
     /// Whether its commands run in a sandbox in which they write nothing.
     is_read_only: bool,
+    /// What its tools are to change in files, until the stream reports that they have.
+    changes: Vec<String>,
+    /// The last command, as its hook has reported it.
+    called: String,
 }
 
 impl Thread {
@@ -62,11 +66,29 @@ impl Transcript for Thread {
     }
 
     fn error_line(&mut self, line: &str) -> Vec<Event> {
-        refused(line).into_iter().collect()
+        let refused = refused(line);
+        if refused.is_some() {
+            self.changes.clear();
+        }
+        refused.into_iter().collect()
     }
 
-    fn hooks_show_changes(&self) -> bool {
+    fn reads_hooks(&self) -> bool {
         true
+    }
+
+    fn hooked(&mut self, hook: Hook) -> Vec<Event> {
+        match hook {
+            Hook::ToolCall { summary, changes, .. } => {
+                self.called = summary;
+                self.changes.extend(Some(changes).filter(|changes| !changes.is_empty()));
+                Vec::new()
+            }
+            Hook::ToolResult { summary, .. } if self.is_read_only && is_of_sandbox(&summary) => {
+                vec![Event::Needs { what: Needs::Permission, of: format!("shell({})", self.called) }]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn is_noise(&self, line: &str) -> bool {
@@ -86,12 +108,11 @@ fn refused(line: &str) -> Option<Event> {
     Some(Event::Needs { what: Needs::Permission, of })
 }
 
-/// Reports whether a failed command was kept from writing by its sandbox, as far as its output says so: nothing else reports
-/// it. The exit codes are of a program that cannot be started.
-fn is_of_sandbox(printed: &str, exit_code: &Value) -> bool {
-    const SAYS_SO: [&str; 3] = ["read-only file system", "permission denied", "operation not permitted"];
-    let printed = printed.to_lowercase();
-    !matches!(exit_code.as_i64(), Some(126 | 127)) && SAYS_SO.iter().any(|words| printed.contains(words))
+/// Reports whether a command was kept from writing by its sandbox, by its output. The stream has no line for a command that fails
+/// at once.
+fn is_of_sandbox(printed: &str) -> bool {
+    const SAYS_SO: [&str; 2] = [": Read-only file system", ": Read-only file system (os error 30)"];
+    printed.lines().any(|line| SAYS_SO.iter().any(|words| line.trim_end().ends_with(words)))
 }
 
 impl Thread {
@@ -104,16 +125,14 @@ impl Thread {
                 self.answer = Some(text.clone());
                 vec![Event::Text(text)]
             }
-            Some("command_execution") => {
-                let printed = item["aggregated_output"].as_str().unwrap_or_default();
-                let is_refused = self.is_read_only && !ok && is_of_sandbox(printed, &item["exit_code"]);
-                let of = || format!("shell({})", summary::value(&item["command"]));
-                let refused = is_refused.then(|| Event::Needs { what: Needs::Permission, of: of() });
-                result(printed.to_owned()).into_iter().chain(refused).collect()
-            }
+            Some("command_execution") => result(item["aggregated_output"].as_str().unwrap_or_default().to_owned()),
             Some("mcp_tool_call") if item["error"].is_object() => result(error(&item["error"])),
             Some("mcp_tool_call") => result(summary::content(&item["result"]["content"])),
-            Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
+            Some("file_change") => {
+                let changes = std::mem::take(&mut self.changes).into_iter().map(Event::Changes);
+                call(item).into_iter().chain(changes).chain(result(String::new())).collect()
+            }
+            Some("web_search") => call(item).into_iter().chain(result(String::new())).collect(),
             // `Model metadata for X not found`, and the like: it continues.
             Some("error") => vec![Event::Note(error(item))],
             Some("reasoning" | "todo_list") => vec![Event::Answers],
@@ -177,30 +196,44 @@ mod tests {
 
     use super::*;
 
+    fn call(summary: &str, changes: &str) -> Hook {
+        Hook::ToolCall { name: "Bash".into(), summary: summary.into(), changes: changes.into() }
+    }
+
     #[test]
     fn a_command_that_a_read_only_sandbox_refuses_is_a_denied_tool() {
-        let completed = |is_read_only: bool, status: &str, exit_code: i32, printed: &str| {
-            let item = json!({ "type": "command_execution", "command": "/bin/bash -lc 'echo x > a'", "status": status,
-                "exit_code": exit_code, "aggregated_output": printed });
-            let line = json!({ "type": "item.completed", "item": item }).to_string();
-            let needs = |event: Event| match event {
-                Event::Needs { what: Needs::Permission, of } => Some(of),
-                _ => None,
-            };
-            Thread::of(is_read_only).line(&line).into_iter().find_map(needs)
+        let denied = |is_read_only: bool, printed: &str| {
+            let mut thread = Thread::of(is_read_only);
+            assert_eq!(thread.hooked(call("echo x > a", "")), []);
+            thread.hooked(Hook::ToolResult { ok: true, summary: printed.into() })
         };
-        let says = "bash: a: Read-only file system\n";
-        let denied = Some("shell(/bin/bash -lc 'echo x > a')".to_owned());
-        assert_eq!(completed(true, "failed", 1, says), denied);
-        assert_eq!(completed(true, "failed", 2, "sh: 1: cannot create a: Permission denied\n"), denied);
-        for (is_read_only, status, exit_code, printed) in [
-            (false, "failed", 1, says),
-            (true, "completed", 0, says),
-            (true, "failed", 126, "bash: ./a: Permission denied\n"),
-            (true, "failed", 1, "no such file\n"),
+        let needs = [Event::Needs { what: Needs::Permission, of: "shell(echo x > a)".into() }];
+        assert_eq!(denied(true, "/bin/bash: line 1: a: Read-only file system\n"), needs);
+        assert_eq!(denied(true, "made\nError: a: Read-only file system (os error 30)\nmore"), needs);
+        for (is_read_only, printed) in [
+            (false, "/bin/bash: line 1: a: Read-only file system\n"),
+            (true, "src/a.rs: \"Read-only file system\" => x,"),
+            (true, "a: Permission denied"),
+            (true, ""),
         ] {
-            assert_eq!(completed(is_read_only, status, exit_code, printed), None, "{printed} {exit_code}");
+            assert_eq!(denied(is_read_only, printed), [], "{printed}");
         }
+    }
+
+    #[test]
+    fn a_change_of_files_is_shown_as_its_hook_has_reported_it() {
+        let line = json!({ "type": "item.completed", "item": { "type": "file_change", "status": "completed",
+            "changes": [{ "path": "a", "kind": "update" }] } });
+        let changes = |thread: &mut Thread| -> Vec<Event> {
+            thread.line(&line.to_string()).into_iter().filter(|event| matches!(event, Event::Changes(_))).collect()
+        };
+        let mut thread = Thread::default();
+        thread.hooked(call("apply_patch", "-x\n+y\n"));
+        assert_eq!(changes(&mut thread), [Event::Changes("-x\n+y\n".into())]);
+        assert_eq!(changes(&mut thread), [], "once");
+        thread.hooked(call("apply_patch", "+z\n"));
+        thread.error_line("x ERROR codex_core::tools::router: error=patch rejected: no; rejected");
+        assert_eq!(changes(&mut thread), [], "what was rejected has changed nothing");
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::rate_limit::{self, Clock};
+use super::{
+    hook::Hook,
+    rate_limit::{self, Clock},
+};
 use crate::model::{
     end_code::EndCode,
     task::Usage,
@@ -23,9 +26,14 @@ pub trait Transcript: Send {
         Vec::new()
     }
 
-    /// Reports whether its hooks report what is changed in files, and its stream does not.
-    fn hooks_show_changes(&self) -> bool {
+    /// Reports whether its hooks report something that its stream does not ([`Transcript::hooked`]).
+    fn reads_hooks(&self) -> bool {
         false
+    }
+
+    /// Returns the events of a call of a hook.
+    fn hooked(&mut self, _hook: Hook) -> Vec<Event> {
+        Vec::new()
     }
 
     /// Reports whether a line of standard error says nothing about the task, and is left out.

@@ -47,6 +47,9 @@ pub enum Hook {
         name: String,
         /// What for, in a few words.
         summary: String,
+        /// What it is to change in files: lines that begin with `-` or `+`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        changes: String,
     },
     /// The result of a tool.
     ToolResult {
@@ -54,9 +57,6 @@ pub enum Hook {
         ok: bool,
         /// What it printed.
         summary: String,
-        /// What it has changed in files: lines that begin with `-` or `+`.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        changes: String,
     },
     /// The program asks its user something, and waits.
     Asks {
@@ -105,8 +105,8 @@ impl Hook {
     pub fn without_texts(&self) -> Hook {
         let mut hook = self.clone();
         match &mut hook {
-            Hook::Prompt { text } | Hook::ToolCall { summary: text, .. } => text.clear(),
-            Hook::ToolResult { summary, changes, .. } => {
+            Hook::Prompt { text } | Hook::ToolResult { summary: text, .. } => text.clear(),
+            Hook::ToolCall { summary, changes, .. } => {
                 summary.clear();
                 changes.clear();
             }
@@ -123,10 +123,10 @@ impl Hook {
     pub fn shown(self, show: impl Fn(String) -> String) -> Hook {
         match self {
             Hook::Prompt { text } => Hook::Prompt { text: show(text) },
-            Hook::ToolCall { name, summary } => Hook::ToolCall { name, summary: show(summary) },
-            Hook::ToolResult { ok, summary, changes } => {
-                Hook::ToolResult { ok, summary: show(summary), changes: show(changes) }
+            Hook::ToolCall { name, summary, changes } => {
+                Hook::ToolCall { name, summary: show(summary), changes: show(changes) }
             }
+            Hook::ToolResult { ok, summary } => Hook::ToolResult { ok, summary: show(summary) },
             Hook::Asks { what, of } => Hook::Asks { what, of: show(of) },
             Hook::Ended { said } => Hook::Ended { said: said.map(show) },
             Hook::GoesOn { said } => Hook::GoesOn { said: said.map(show) },
@@ -150,7 +150,7 @@ impl Noted {
     /// Returns the line of a call, with long texts cut.
     pub fn line(at: Timestamp, hook: &Hook) -> String {
         let mut hook = hook.clone();
-        if let Hook::ToolResult { changes, .. } = &mut hook {
+        if let Hook::ToolCall { changes, .. } = &mut hook {
             changes.truncate(cut(changes, LONGEST_CHANGE).len());
         }
         match &mut hook {
@@ -187,11 +187,11 @@ impl Hook {
                 [Event::Started { session, model: None }].into_iter().chain(kept).collect()
             }
             Hook::Prompt { .. } => vec![Event::Turn],
-            Hook::ToolCall { name, summary } => vec![Event::ToolCall { name, summary }],
-            Hook::ToolResult { ok, summary, changes } => {
+            Hook::ToolCall { name, summary, changes } => {
                 let changes = (!changes.is_empty()).then_some(Event::Changes(changes));
-                changes.into_iter().chain([Event::ToolResult { ok, summary }]).collect()
+                [Event::ToolCall { name, summary }].into_iter().chain(changes).collect()
             }
+            Hook::ToolResult { ok, summary } => vec![Event::ToolResult { ok, summary }],
             // It was reported before.
             Hook::Asks { of, .. } if of.is_empty() => Vec::new(),
             Hook::Asks { what, of } => vec![Event::Asks(Need { what, of })],
@@ -253,7 +253,7 @@ mod tests {
             Hook::Asks { what: Needs::Permission, of: "Bash(rm x)".into() },
             Hook::Ended { said: Some("done".into()) },
             Hook::Left,
-            Hook::ToolResult { ok: true, summary: "made".into(), changes: "+x\n".into() },
+            Hook::ToolCall { name: "Edit".into(), summary: "a".into(), changes: "+x\n".into() },
         ];
         for hook in all {
             let line = Noted::line(Timestamp(5), &hook);
@@ -285,15 +285,15 @@ mod tests {
         let events = HookTranscript::default().line(&Noted::line(Timestamp(5), &all[2]));
         assert_eq!(events.last(), Some(&Event::Result { text: Some("42".into()), ending: Ending::Done }));
         assert_eq!(HookTranscript::default().line("nonsense"), [Event::Unknown { shown: None }]);
-        let edited = Hook::ToolResult { ok: true, summary: "done".into(), changes: "+x\n".into() };
-        let events = HookTranscript::default().line(&Noted::line(Timestamp(5), &edited));
-        let result = Event::ToolResult { ok: true, summary: "done".into() };
-        assert_eq!(events, [Event::Changes("+x\n".into()), result]);
+        let edits = Hook::ToolCall { name: "Edit".into(), summary: "a".into(), changes: "+x\n".into() };
+        let events = HookTranscript::default().line(&Noted::line(Timestamp(5), &edits));
+        let call = Event::ToolCall { name: "Edit".into(), summary: "a".into() };
+        assert_eq!(events, [call, Event::Changes("+x\n".into())]);
     }
 
     #[test]
     fn a_turn_that_goes_on_has_no_result_yet() {
-        let call = || Hook::ToolCall { name: "Bash".into(), summary: "ls".into() };
+        let call = || Hook::ToolCall { name: "Bash".into(), summary: "ls".into(), changes: String::new() };
         let asks = || Hook::Asks { what: Needs::Input, of: "which one?".into() };
         for hooks in [
             vec![ended("1").going_on()],

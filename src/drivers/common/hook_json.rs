@@ -98,16 +98,10 @@ pub(in crate::drivers) fn read(call: &str) -> Option<Hook> {
         "UserPromptSubmit" => Hook::Prompt { text: text("prompt").unwrap_or_default() },
         "PreToolUse" => {
             let (name, summary) = tool();
-            Hook::ToolCall { name, summary }
+            Hook::ToolCall { name, summary, changes: summary::changes(&call["tool_input"]).unwrap_or_default() }
         }
-        "PostToolUse" => Hook::ToolResult {
-            ok: true,
-            summary: summary::content(&call["tool_response"]),
-            changes: summary::changes(&call["tool_input"]).unwrap_or_default(),
-        },
-        "PostToolUseFailure" => {
-            Hook::ToolResult { ok: false, summary: text("error").unwrap_or_default(), changes: String::new() }
-        }
+        "PostToolUse" => Hook::ToolResult { ok: true, summary: summary::content(&call["tool_response"]) },
+        "PostToolUseFailure" => Hook::ToolResult { ok: false, summary: text("error").unwrap_or_default() },
         "PermissionRequest" => {
             let name = call["tool_name"].as_str().unwrap_or("a tool");
             let Need { what, of } = tool_request::need(name, &call["tool_input"], call["cwd"].as_str());
@@ -218,7 +212,7 @@ mod tests {
         assert_eq!(says(Hook::Ended { said: None }), adds("Stop"));
         assert_eq!(says(Hook::Prompt { text: "x".into() }), adds("UserPromptSubmit"));
         assert_eq!(says(Hook::Began { session: None, source: Source::Compact, record: None }), adds("SessionStart"));
-        let result = |ok| Hook::ToolResult { ok, summary: String::new(), changes: String::new() };
+        let result = |ok| Hook::ToolResult { ok, summary: String::new() };
         assert_eq!(says(result(true)), adds("PostToolUse"));
         assert_eq!(says(result(false)), adds("PostToolUseFailure"));
         assert_eq!(hand_over(&Hook::Left, "news"), None);

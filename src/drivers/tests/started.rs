@@ -24,6 +24,7 @@ fn codex_hooks(events: &[&str]) -> String {
     let hook = r#"=[{hooks=[{type="command",command="'/h/bin/orch' hook codex",timeout=10}]}]"#;
     let each = events.iter().map(|event| format!(" -c hooks.{event}{hook}"));
     let hashes = [
+        "pre_tool_use:0:0\"={trusted_hash=\"sha256:c058220a387d9fefc73d71e0344092fdbea75edb1b8be993226e0c51e8992785\"}",
         "post_tool_use:0:0\"={trusted_hash=\"sha256:e90a7ac3ece03c18f8bc53450020ce94653fc80ea313c88929385e72eadb4c39\"}",
         "stop:0:0\"={trusted_hash=\"sha256:be63f3942296a130c29f477a554967674077f60e6193b910a0cf588aea5361ec\"}",
     ];
@@ -44,7 +45,7 @@ fn each_is_started_without_a_screen() {
                  -c mcp_servers.orch.default_tools_approval_mode=\"prompt\" "
         .to_owned()
         + &free("-c mcp_servers.orch.tools.", ".approval_mode=\"approve\"")
-        + &codex_hooks(&["PostToolUse", "Stop"]);
+        + &codex_hooks(&["PreToolUse", "PostToolUse", "Stop"]);
     let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
                   --append-system-prompt-file /r/instructions --allowedTools "
         .to_owned()

@@ -265,7 +265,7 @@ mod tests {
     fn a_step_between_two_reads_of_the_screen_resets_the_count() {
         let mut turn = after_hooks(&[Hook::Prompt { text: "x".into() }]);
         turn.see(Seen::Idle, None);
-        turn.handle(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
+        turn.handle(&Hook::ToolCall { name: "Bash".into(), summary: String::new(), changes: String::new() });
         turn.see(Seen::Idle, None);
         assert_eq!(turn.doing(), Doing::Working);
     }
@@ -380,7 +380,7 @@ mod tests {
         turn.see_retry(None);
         assert_eq!(turn.waits_for(NOW), None);
         turn.see_retry(retry());
-        turn.handle(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
+        turn.handle(&Hook::ToolCall { name: "Bash".into(), summary: String::new(), changes: String::new() });
         assert_eq!(turn.waits_for(NOW), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The changes of files that a program without a screen reports to its hooks, and not in its stream.
+//! What a program without a screen reports to its hooks, and not in its stream.
 
 use std::{
     fs::File,
@@ -35,8 +35,8 @@ impl Hooked {
         Hooked { path: Home::hooks(dir), file: None, left: MOST, line: Vec::new() }
     }
 
-    /// Returns the changes that were reported since the last call, the oldest first.
-    pub fn changes(&mut self) -> Vec<String> {
+    /// Returns the calls of hooks since the last time, the oldest first.
+    pub fn next(&mut self) -> Vec<Hook> {
         if self.file.is_none() {
             self.file = files::open(&self.path, For::Reading).ok();
         }
@@ -50,12 +50,7 @@ impl Hooked {
         let rest = self.line.split_off(whole);
         let lines = std::mem::replace(&mut self.line, rest);
         let noted = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Noted>(line).ok());
-        noted
-            .filter_map(|noted| match noted.hook {
-                Hook::ToolResult { changes, .. } if !changes.is_empty() => Some(changes),
-                _ => None,
-            })
-            .collect()
+        noted.map(|noted| noted.hook).collect()
     }
 }
 
@@ -65,26 +60,24 @@ mod tests {
     use crate::model::time::Timestamp;
 
     #[test]
-    fn each_change_is_returned_once_and_nothing_before_it_is_whole() {
+    fn each_call_is_returned_once_and_none_before_it_is_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let line = |changes: &str| {
-            let hook = Hook::ToolResult { ok: true, summary: "done".into(), changes: changes.into() };
-            Noted::line(Timestamp(5), &hook)
-        };
+        let hook = |said: &str| Hook::ToolResult { ok: true, summary: said.into() };
+        let line = |said: &str| Noted::line(Timestamp(5), &hook(said));
         let mut hooked = Hooked::of(dir.path());
-        assert!(hooked.changes().is_empty(), "no hook has run");
-        let (first, second) = (line("+a\n"), line("-a\n+b\n"));
+        assert!(hooked.next().is_empty(), "no hook has run");
+        let (first, second) = (line("a"), line("b"));
         let (begin, end) = second.split_at(20);
         let write = |text: &str| {
             use std::io::Write;
             let mut file = files::open(&Home::hooks(dir.path()), For::Appending).unwrap();
             file.write_all(text.as_bytes()).unwrap();
         };
-        write(&format!("{first}{}{begin}", line("")));
-        assert_eq!(hooked.changes(), ["+a\n"]);
-        assert!(hooked.changes().is_empty());
+        write(&format!("{first}{begin}"));
+        assert_eq!(hooked.next(), [hook("a")]);
+        assert!(hooked.next().is_empty());
         write(&format!("{end}no hook\n"));
-        assert_eq!(hooked.changes(), ["-a\n+b\n"]);
-        assert!(hooked.changes().is_empty());
+        assert_eq!(hooked.next(), [hook("b")]);
+        assert!(hooked.next().is_empty());
     }
 }

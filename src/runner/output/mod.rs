@@ -2,6 +2,7 @@
 //! program that has the pane to itself, the lines of its hooks take the place of its output.
 
 mod hooked;
+mod lines;
 pub(in crate::runner) mod metering;
 pub(in crate::runner) mod pane;
 pub(in crate::runner) mod runaway;

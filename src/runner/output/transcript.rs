@@ -8,11 +8,15 @@ use crate::{
     home::output,
     model::{
         duration::human,
-        task::Usage,
-        text::{count, in_one_line, one_line, plain},
+        text::{in_one_line, one_line, plain},
         time::Timestamp,
     },
-    runner::output::{hooked::Hooked, metering::Metering, runaway::Runaway},
+    runner::output::{
+        hooked::Hooked,
+        lines::{COLUMNS, changes, failed, spent},
+        metering::Metering,
+        runaway::Runaway,
+    },
     store::tasks::Metered,
 };
 
@@ -20,9 +24,6 @@ use crate::{
 const LONGEST_LINE: usize = 32 << 20;
 /// What matters in a line of standard error is at its beginning.
 const LONGEST_ERROR: usize = 4 << 10;
-/// The answer of a tool is shown up to here.
-const COLUMNS: usize = 160;
-
 /// Reads one program's stream.
 pub(in crate::runner) struct Reading {
     transcript: Box<dyn Transcript>,
@@ -40,7 +41,7 @@ pub(in crate::runner) struct Reading {
     /// The conversation's name, where the program was started with one.
     given: Option<String>,
     metering: Metering,
-    /// Where its hooks report the changes of files that its stream does not show.
+    /// What its hooks report, where its stream does not say it all.
     hooked: Option<Hooked>,
     runaway: Runaway,
     /// How the program repeats itself without an end, in words.
@@ -52,7 +53,7 @@ impl Reading {
     pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>, metering: Metering) -> Self {
         let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
         let conversation = Conversation::default();
-        let hooked = transcript.hooks_show_changes().then(|| Hooked::of(dir));
+        let hooked = transcript.reads_hooks().then(|| Hooked::of(dir));
         Reading {
             transcript,
             conversation,
@@ -137,7 +138,7 @@ impl Reading {
     pub fn finish(&mut self) -> Vec<u8> {
         let mut shown = String::new();
         self.end_line(&mut shown);
-        self.show_changes(&mut shown);
+        self.read_hooks(&mut shown);
         shown.into_bytes()
     }
 
@@ -176,7 +177,7 @@ impl Reading {
         if line.is_empty() {
             return;
         }
-        self.show_changes(shown);
+        self.read_hooks(shown);
         for mut event in self.transcript.line(line) {
             if let Event::Started { session: session @ None, .. } = &mut event {
                 session.clone_from(&self.given);
@@ -191,10 +192,13 @@ impl Reading {
         }
     }
 
-    /// Shows what the hooks have reported since the last line: the program runs them before it goes on.
-    fn show_changes(&mut self, shown: &mut String) {
-        for changes in self.hooked.as_mut().map(Hooked::changes).unwrap_or_default() {
-            self.show(&Event::Changes(changes), shown);
+    /// Reads what the hooks have reported since the last line: the program runs them before it goes on.
+    fn read_hooks(&mut self, shown: &mut String) {
+        for hook in self.hooked.as_mut().map(Hooked::next).unwrap_or_default() {
+            for event in self.transcript.hooked(hook) {
+                self.conversation.take(&event);
+                self.show(&event, shown);
+            }
         }
     }
 
@@ -252,39 +256,6 @@ impl Reading {
         });
         lines.join("\n")
     }
-}
-
-/// Lines of the output of a tool that failed: the first one, and the last ones, which say why.
-const OF_FAILURE: usize = 12;
-/// Lines of a change.
-const OF_CHANGE: usize = 40;
-
-/// Returns what a tool printed that failed. Further lines stand below the first one.
-fn failed(output: &str) -> String {
-    let lines: Vec<String> =
-        output.lines().filter(|line| !line.trim().is_empty()).map(|line| in_one_line(line, COLUMNS)).collect();
-    let left_out = lines.len().saturating_sub(OF_FAILURE);
-    let mut shown: Vec<String> = lines.iter().take(1).cloned().collect();
-    if left_out > 0 {
-        shown.push(format!("... {} ...", count(left_out as u64, "line", "lines")));
-    }
-    shown.extend(lines.into_iter().skip(1 + left_out));
-    shown.join("\n    ")
-}
-
-/// Returns the lines of a change, and how many are left out.
-fn changes(lines: &str) -> String {
-    let all = lines.lines().count();
-    let mut shown: Vec<String> = lines.lines().take(OF_CHANGE).map(|line| format!("    {line}")).collect();
-    if all > OF_CHANGE {
-        shown.push(format!("    ... {} more", all - OF_CHANGE));
-    }
-    shown.join("\n")
-}
-
-fn spent(usage: &Usage) -> String {
-    let money = if usage.cost_usd > 0.0 { format!(" · ${:.4}", usage.cost_usd) } else { String::new() };
-    format!(" · {} tokens in, {} out{money}", usage.input_tokens, usage.output_tokens)
 }
 
 #[cfg(test)]

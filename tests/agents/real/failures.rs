@@ -238,13 +238,6 @@ fn usage_over_resumes_is_what_the_service_of_codex_has_counted() {
 }
 
 #[test]
-fn usage_over_resumes_is_what_the_service_of_opencode_has_counted() {
-    let role = "[roles.o]\ndriver = \"opencode\"\nmodel = \"scripted/model-1\"\n";
-    let call = tool("bash", json!({"command": "echo 1", "description": "prints"}));
-    counts_what_its_service_counts("opencode", "o", role, call);
-}
-
-#[test]
 fn usage_over_resumes_is_what_the_service_of_gemini_has_counted() {
     let role = "[roles.g]\ndriver = \"gemini\"\nmodel = \"gemini-2.5-pro\"\npermission_mode = \"yolo\"\n";
     counts_what_its_service_counts("gemini", "g", role, tool("run_shell_command", json!({"command": "echo 1"})));
