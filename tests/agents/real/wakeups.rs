@@ -16,7 +16,7 @@ use crate::model_server::{Answer, tool, when};
 const TASK_TAKES: &str = "ORCH_AGENTS_TASK_SECONDS";
 
 const TABLES: &str = "
-delegates_to = [\"shell\"]\n[roles.shell]\ndriver = \"shell\"\nmin = 1";
+delegates_to = [\"shell\"]\n[roles.shell]\ndriver = \"shell\"\nmin = 1\ntask_timeout = \"12h\"";
 
 /// `call` delegates what it is given.
 fn assert_three_requests(
