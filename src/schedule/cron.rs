@@ -3,7 +3,10 @@
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 
-use crate::model::{suggest::printable, time::Timestamp};
+use crate::model::{
+    suggest::{nearest, printable},
+    time::Timestamp,
+};
 
 /// A cron line of five fields in a time zone.
 #[derive(Debug, Clone)]
@@ -27,12 +30,18 @@ impl Cron {
             ));
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let pattern = parser.parse(line).map_err(|e| {
-            let why = e.to_string();
-            let why = why.split_once(": ").map_or(why.as_str(), |(_, why)| why).trim_end_matches('.').to_owned();
-            match line.starts_with('@') {
-                true => format!("'{shown}' is not one of @hourly, @daily, @weekly, @monthly and @yearly"),
-                false => format!("'{shown}' is no cron line: {why}"),
+        let pattern = parser.parse(line).map_err(|_| match line.strip_prefix('@') {
+            Some(_) => {
+                let near = nearest(line, WORDS.iter().copied());
+                let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                format!("'{shown}' is not one of {}{meant}", WORDS.join(", "))
+            }
+            None => {
+                let wrong = line.split_whitespace().enumerate().find_map(|(at, field)| wrong_field(&parser, at, field));
+                format!(
+                    "'{shown}' is no cron line: {}",
+                    wrong.unwrap_or_else(|| "its fields do not fit together".into())
+                )
             }
         })?;
         Ok(Cron { pattern, zone })
@@ -58,6 +67,43 @@ impl Cron {
             |moment| moment.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M %:z").to_string(),
         )
     }
+}
+
+/// The words that stand for a line.
+const WORDS: &[&str] = &["@hourly", "@daily", "@weekly", "@monthly", "@yearly"];
+
+/// A field of a cron line: its name, its values, and the words that stand for values.
+type Field = (&'static str, &'static str, &'static [&'static str]);
+
+const FIELDS: [Field; 5] = [
+    ("minute", "0 to 59", &[]),
+    ("hour", "0 to 23", &[]),
+    ("day of the month", "1 to 31, or L for the last", &[]),
+    (
+        "month",
+        "1 to 12, or JAN to DEC",
+        &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
+    ),
+    ("day of the week", "0 to 7, or SUN to SAT", &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]),
+];
+
+/// What is wrong with one field of a line, read without the others; `None` where nothing is.
+fn wrong_field(parser: &CronParser, at: usize, field: &str) -> Option<String> {
+    let (name, values, words) = FIELDS.get(at)?;
+    let mut alone = ["*"; FIELDS.len()];
+    alone[at] = field;
+    if parser.parse(&alone.join(" ")).is_ok() {
+        return None;
+    }
+    let near = field.split([',', '-', '/']).find_map(|word| {
+        let word = word.to_ascii_uppercase();
+        nearest(&word, words.iter().copied()).filter(|near| *near != word)
+    });
+    let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let field = printable(field);
+    Some(format!(
+        "'{field}' is no {name}: that is {values}, also as a list (1,3), a range (1-5) or a step (*/2){meant}"
+    ))
 }
 
 /// Returns the time zone of a name such as `Europe/Berlin`; without one, that of the machine.
@@ -97,6 +143,25 @@ mod tests {
             last = next;
         }
         all
+    }
+
+    #[test]
+    fn a_wrong_line_names_the_field_and_what_was_meant() {
+        for (line, said) in [
+            ("61 * * * *", "'61' is no minute: that is 0 to 59"),
+            ("0 25 * * *", "'25' is no hour: that is 0 to 23"),
+            ("0 3 * * MNO", "'MNO' is no day of the week: that is 0 to 7, or SUN to SAT"),
+            ("0 3 * * MNO", "did you mean MON?"),
+            ("0 3 * JNA-MAR *", "did you mean JAN?"),
+            ("0 3 32 * *", "'32' is no day of the month"),
+            ("*/0 3 * * *", "'*/0' is no minute"),
+            ("x 3 * * *", "'x' is no minute"),
+            ("@dialy", "did you mean @daily?"),
+            ("0 3 * *", "has 4 fields"),
+        ] {
+            let wrong = Cron::parse(line, TimeZone::UTC).unwrap_err();
+            assert!(wrong.contains(said), "{line}: {wrong}");
+        }
     }
 
     #[test]
