@@ -70,6 +70,11 @@ pub enum Gate {
     },
     /// The task lacks a lock.
     Lock(Box<Lacking>),
+    /// As many tasks of its plan run as may.
+    PlanSlots {
+        /// How many.
+        slots: u32,
+    },
     /// The task waits for another one.
     Dependency,
     /// The task is tried again at a later time.
@@ -104,6 +109,7 @@ impl Gate {
             Gate::Disk { .. } => GateCode::Disk,
             Gate::BehindOthers { .. } => GateCode::BehindOthers,
             Gate::Lock(_) => GateCode::Lock,
+            Gate::PlanSlots { .. } => GateCode::PlanSlots,
             Gate::Dependency => GateCode::Dependency,
             Gate::Delayed { .. } => GateCode::Delayed,
             Gate::Held => GateCode::HeldPerson,
@@ -125,6 +131,7 @@ impl Gate {
             | Gate::RoleSlots { .. }
             | Gate::MoreUrgentRole { .. }
             | Gate::Lock(_)
+            | Gate::PlanSlots { .. }
             | Gate::Dependency
             | Gate::Delayed { .. }
             | Gate::Held
@@ -164,6 +171,7 @@ impl Gate {
                     | Gate::MaxAgents { .. }
                     | Gate::BehindOthers { .. }
                     | Gate::Lock(_)
+                    | Gate::PlanSlots { .. }
                     | Gate::Dependency
                     | Gate::Delayed { .. }
             )

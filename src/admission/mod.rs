@@ -35,6 +35,8 @@ pub struct Candidate<'a> {
     pub ahead: u64,
     /// The first lock that it lacks ([`locks::lacking`]).
     pub lacks: Option<&'a locks::Lacking>,
+    /// How many tasks of its plan run, where no more may (`max_parallel`).
+    pub plan_slots: Option<u32>,
 }
 
 /// Returns everything that keeps the task from starting, or without one every further task of the role: what concerns
@@ -107,9 +109,10 @@ fn more_urgent_role(role: &str, state: &RoleState, now: &Snapshot) -> Option<Gat
 }
 
 /// What keeps this one task from starting.
-fn task_gates(Candidate { task, ahead, lacks }: Candidate) -> Option<Gate> {
+fn task_gates(Candidate { task, ahead, lacks, plan_slots }: Candidate) -> Option<Gate> {
     match task.state {
         TaskState::Ready if lacks.is_some() => lacks.cloned().map(Box::new).map(Gate::Lock),
+        TaskState::Ready if plan_slots.is_some() => plan_slots.map(|slots| Gate::PlanSlots { slots }),
         TaskState::Ready if ahead > 0 => Some(Gate::BehindOthers { ahead }),
         TaskState::Ready => None,
         TaskState::Blocked => Some(Gate::Dependency),

@@ -76,6 +76,10 @@ impl Gate {
                 format!("{} first", count(*ahead, "ready task of its role goes", "ready tasks of its role go"))
             }
             Gate::Lock(lacking) => lacking.sentence(now),
+            Gate::PlanSlots { slots } => {
+                let run = count(u64::from(*slots), "task of its plan runs", "tasks of its plan run");
+                format!("{run}, as many as max_parallel of the plan allows")
+            }
             Gate::Dependency => "it waits for another task".to_owned(),
             Gate::Delayed { until: Some(until) } if *until > now => {
                 format!("it is retried in {}, at {until}", human(until.since(now)))
@@ -136,6 +140,7 @@ impl Gate {
             Gate::Disk { .. } => FREE_DISK.to_owned(),
             Gate::Recovery
             | Gate::BehindOthers { .. }
+            | Gate::PlanSlots { .. }
             | Gate::Dependency
             | Gate::Delayed { .. }
             | Gate::Held

@@ -110,7 +110,7 @@ fn completing(verb: &str, arg: &Arg) -> Option<Completing> {
     match (verb, name) {
         ("attach" | "kill", "TASK|AGENT") => Some(Completing::TaskOrAgent(vec![StateFilter::Running])),
         (_, "TASK|AGENT") => Some(Completing::TaskOrAgent(states())),
-        (_, "TASK|PLAN|AGENT") => Some(Completing::Any(states())),
+        (_, "TASK|PLAN|AGENT" | "TASK|PLAN") => Some(Completing::Any(states())),
         (_, "PLAN") => Some(Completing::Plan),
         (_, "TASK") => Some(Completing::Task(states())),
         (_, "TASK[#N]") => Some(Completing::Question),
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(of("--config /a/b.toml why t-7"), any(&[]));
         assert_eq!(of("cancel t-7k2m9qx4hz "), any(&[StateFilter::Open]));
         assert_eq!(of("kill "), Some(Completing::TaskOrAgent(vec![StateFilter::Running])));
-        assert_eq!(of("delegate --after t-"), Some(Completing::Task(Vec::new())));
+        assert_eq!(of("delegate --after t-"), any(&[]));
         assert_eq!(of("delegate --role sh"), Some(Completing::Role));
         assert_eq!(of("scale "), Some(Completing::Role));
         assert_eq!(of("pause "), Some(Completing::Role));

@@ -2,16 +2,24 @@
 
 use std::path::Path;
 
+use clap::Args;
+use futures_util::StreamExt;
+
 use super::{
     Session,
     args::{self, PlanVerb},
+    errors,
     stdio::{self, End},
 };
 use crate::{
     error::{Error, Kind},
     home::files,
-    model::plan::PlanState,
-    ops::types::{PlanSource, Rerun},
+    model::{
+        plan::PlanState,
+        question::{QuestionKind, QuestionRef},
+        suggest::{nearest, printable},
+    },
+    ops::types::{PlanDraft, PlanSource, Rerun, Shown, Target, Wait, WaitStep},
     view::plan as view,
 };
 
@@ -20,7 +28,16 @@ const LARGEST: u64 = 64 << 20;
 
 pub(super) async fn run(args: args::Plan, session: &mut Session) -> Result<u8, End> {
     match args.verb {
-        None => submit(args.source, session).await,
+        None if args.from.is_some() => draft(args, session).await,
+        None if args.role.is_some() || args.wait => {
+            Err(Error::usage("--role and --wait are for a plan that an agent drafts, with --from")
+                .hint("orch plan --from 'Build the cart' --role ROLE --wait")
+                .into())
+        }
+        None => {
+            mistyped(&args.source)?;
+            submit(args.source, session).await
+        }
         Some(PlanVerb::Submit(source)) => submit(source, session).await,
         Some(PlanVerb::Check(source)) => {
             let of_file = source.file.clone().unwrap_or_default();
@@ -78,8 +95,81 @@ async fn submit(source: args::Source, session: &mut Session) -> Result<u8, End> 
     Ok(0)
 }
 
+/// Lets an agent draft a plan.
+async fn draft(args: args::Plan, session: &mut Session) -> Result<u8, End> {
+    let (client, is_json) = (session.client().await?, session.json);
+    let key = args.source.key;
+    let drafted = client.draft_plan(PlanDraft { text: args.from.unwrap_or_default(), role: args.role, key }).await?;
+    let id = drafted.id.clone();
+    if !args.wait {
+        if !is_json {
+            errors::note(&format!("it drafts a plan; once it has: orch approvals, then orch approve {id} submits it"));
+        }
+        session.answer(&drafted, |drafted, _| format!("{}\n", drafted.id))?;
+        return Ok(0);
+    }
+    errors::note(&format!("{id} drafts a plan"));
+    let mut steps = client.wait_steps(Wait { ids: vec![id.clone()], ..Wait::default() });
+    while let Some(step) = steps.next().await {
+        if let WaitStep::Done(_) | WaitStep::Held(_) = step? {
+            break;
+        }
+    }
+    drop(steps);
+    let Shown::Task(detail) = client.show(Target::Task(id.clone())).await? else {
+        return Err(Error::internal("a task was expected").into());
+    };
+    let open = detail.questions.iter().find(|one| one.is_open() && one.kind == QuestionKind::Acceptance);
+    let question = open.map(|one| QuestionRef::new(&id, one.number));
+    session.answer(&detail, |detail, _| match (&detail.result, &question) {
+        (Some(result), Some(question)) => format!(
+            "{}\n\nsubmit it with: orch approve {question}\nor say what is to change: orch deny {question} TEXT\n",
+            result.text
+        ),
+        _ => format!("{id} {}: {}\n", detail.task.state, detail.task.reason.as_deref().unwrap_or("no reason is known")),
+    })?;
+    Ok(if question.is_some() { 0 } else { Kind::Failed.exit_code() })
+}
+
+/// A verb that is none is read as the name of a file.
+fn mistyped(source: &args::Source) -> Result<(), End> {
+    let Some(word) = source.file.as_deref().filter(|word| source.template.is_none() && !Path::new(word).exists())
+    else {
+        return Ok(());
+    };
+    let plan = args::Plan::augment_args(clap::Command::new("plan"));
+    let near = nearest(word, plan.get_subcommands().map(clap::Command::get_name));
+    match (near, source.rest.as_slice()) {
+        (None, []) => Ok(()),
+        (Some(near), rest) => {
+            let rest = rest.first().map(|word| format!(" {}", printable(word))).unwrap_or_default();
+            Err(Error::usage(format!("orch plan has no verb '{}', and there is no such file", printable(word)))
+                .hint(format!("did you mean: orch plan {near}{rest}"))
+                .into())
+        }
+        (None, _) => Err(Error::usage(format!("orch plan has no verb '{}'", printable(word)))
+            .hint("orch plan --help lists its verbs")
+            .into()),
+    }
+}
+
 fn read(source: args::Source) -> Result<PlanSource, End> {
-    let args::Source { file, template, var: vars, text, key } = source;
+    let args::Source { file, rest, template, var: vars, text, key } = source;
+    if let (Some(file), [second, ..]) = (&file, rest.as_slice()) {
+        if let Some(template) = &template {
+            let text = printable(&format!("{file} {}", rest.join(" ")));
+            return Err(Error::usage("what the plan is for is one text, in quotes")
+                .hint(format!("orch plan --template {} '{text}'", printable(template)))
+                .into());
+        }
+        return Err(Error::usage(format!(
+            "a plan is one file, and {} and {} are two",
+            printable(file),
+            printable(second)
+        ))
+        .hint("submit them one after the other")
+        .into());
+    }
     if template.is_some() {
         if let (Some(_), Some(_)) = (&file, &text) {
             return Err(Error::usage("what the plan is for is given twice").hint("leave out --text").into());

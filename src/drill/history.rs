@@ -15,6 +15,7 @@ mod facts;
 mod occurrences;
 mod order;
 mod paths;
+mod plans;
 mod supervisors;
 #[cfg(test)]
 mod tests;
@@ -221,6 +222,12 @@ pub const INVARIANTS: &[Invariant] = &[
         order::stuck,
     )
     .at_rest(),
+    Invariant::new(
+        "plans keep their bound",
+        "no more tasks of a plan run at the same time than its max_parallel allows",
+        plans::too_many_at_once,
+    )
+    .unless_data_is_lost(),
     Invariant::new(
         "subtasks end with their parent",
         "a task that fails or is cancelled cancels its subtasks",

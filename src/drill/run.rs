@@ -284,10 +284,28 @@ async fn settled(fates: &RefCell<Vec<Fate>>, i: usize) -> Option<TaskId> {
 /// Delegates a job. A job with a key is delegated twice concurrently, and again if there was no answer. A job without a
 /// key is delegated once, because it may have been accepted without an answer.
 async fn delegate(scene: &Scene, job: &Job, after: Option<&TaskId>) -> Option<TaskId> {
+    if job.part == workload::PLANNED {
+        return submit(scene, job).await;
+    }
     let words = job.words(after.map(TaskId::as_str));
     let Some(key) = &job.key else { return scene.delegate(&words, None, after).await };
     for _ in 0..AGAIN {
         let both = tokio::join!(scene.delegate(&words, Some(key), after), scene.delegate(&words, Some(key), after));
+        if let (Some(task), _) | (_, Some(task)) = both {
+            return Some(task);
+        }
+    }
+    None
+}
+
+/// Submits the plan, twice concurrently where the job has a key. Returns its last task.
+async fn submit(scene: &Scene, job: &Job) -> Option<TaskId> {
+    let file = scene.world.path.join("plan.toml").to_string_lossy().into_owned();
+    let mut words = ["plan", "submit", "--json", &file].map(str::to_owned).to_vec();
+    let Some(key) = &job.key else { return scene.submit(&words).await };
+    words.extend(["--key".to_owned(), key.clone()]);
+    for _ in 0..AGAIN {
+        let both = tokio::join!(scene.submit(&words), scene.submit(&words));
         if let (Some(task), _) | (_, Some(task)) = both {
             return Some(task);
         }

@@ -112,6 +112,29 @@ impl Scene {
         None
     }
 
+    /// Submits a plan with the real command line. Each of its tasks counts as acknowledged. Returns the last one.
+    pub async fn submit(&self, words: &[String]) -> Option<TaskId> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            tasks: Vec<Planned>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Planned {
+            key: String,
+            id: TaskId,
+        }
+        let output = self.world.orch(words).await;
+        let answer = serde_json::from_str::<Answer>(&output.stdout).ok().filter(|_| output.code == 0);
+        let Some(Answer { tasks }) = answer else {
+            self.unanswered.set(self.unanswered.get() + 1);
+            self.refused("orch plan submit", &output);
+            return None;
+        };
+        let at = Timestamp::now();
+        self.acks.borrow_mut().extend(tasks.iter().map(|task| Ack { at, id: task.id.clone(), key: None }));
+        tasks.into_iter().find(|task| task.key == "last").map(|task| task.id)
+    }
+
     /// Checks that every rejected dependency had ended without success. That is final, because a drill retries only
     /// held tasks.
     pub fn check_too_late(&self, tasks: &[TaskDetail]) {

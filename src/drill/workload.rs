@@ -63,6 +63,39 @@ deep() {
 }
 "#;
 
+/// A plan whose tasks run [`SCRIPT`]; it is in the world's folder as `plan.toml`.
+pub(super) const PLAN: &str = r#"name = "drill"
+max_parallel = 2
+[tasks.first]
+role = "worker"
+text = '. "$DRILL/task"; plain'
+[tasks.fails]
+role = "worker"
+text = '. "$DRILL/task"; fails 1 75'
+[tasks.both]
+role = "worker"
+after = ["first", "fails"]
+text = '. "$DRILL/task"; slow 0.2'
+[tasks.never]
+role = "worker"
+after = ["first"]
+text = '. "$DRILL/task"; always 65'
+[tasks.instead]
+role = "worker"
+after = [{ task = "never", when = "failed" }]
+text = '. "$DRILL/task"; plain'
+[tasks.skipped]
+role = "worker"
+after = ["both", { task = "never", on_failure = "skip" }]
+text = '. "$DRILL/task"; plain'
+[tasks.last]
+role = "worker"
+after = [{ task = "skipped", when = "done" }, "instead"]
+text = '. "$DRILL/task"; plain'
+"#;
+/// The part of a job that submits [`PLAN`].
+pub(super) const PLANNED: &str = "plan";
+
 /// The process that [`SCRIPT`] leaves behind in every possible way.
 pub(super) const LITTER: &str = "sleep 600";
 
@@ -130,8 +163,9 @@ fn job(rng: &mut Rng, i: usize, at: Duration) -> Job {
         78..82 => ("worker", "always 65".to_owned()),
         82..85 => ("worker", "always 75".to_owned()),
         85..88 => ("worker", "fails 1 77".to_owned()),
-        88..96 => ("lead", "parent".to_owned()),
-        _ => ("lead", "deep".to_owned()),
+        88..94 => ("lead", "parent".to_owned()),
+        94..97 => ("lead", "deep".to_owned()),
+        _ => ("worker", PLANNED.to_owned()),
     };
     let retries = match part.as_str() {
         "always 75" => Some(1),
@@ -172,9 +206,19 @@ mod tests {
     fn a_seed_gives_one_workload_with_every_kind_of_task() {
         let one = jobs(3, 400, Duration::from_secs(20));
         assert_eq!(one, jobs(3, 400, Duration::from_secs(20)));
-        for part in
-            ["plain", "slow", "litter", "much", "fails", "always 65", "always 75", "fails 1 77", "parent", "deep"]
-        {
+        for part in [
+            "plain",
+            "slow",
+            "litter",
+            "much",
+            "fails",
+            "always 65",
+            "always 75",
+            "fails 1 77",
+            "parent",
+            "deep",
+            PLANNED,
+        ] {
             assert!(one.iter().any(|job| job.part.starts_with(part)), "{part}");
         }
         assert!(one.iter().any(|j| j.key.is_some()) && one.iter().any(|j| j.after.is_some()));
@@ -183,6 +227,12 @@ mod tests {
             "dependencies have no cycles"
         );
         assert!(one.windows(2).all(|w| w[0].at <= w[1].at) && one[399].at < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn the_plan_has_no_mistake() {
+        let read = crate::plan::read(PLAN, crate::plan::Place::default(), &[("worker", 3)], &[], None);
+        assert_eq!((read.mistakes, read.plan.map(|plan| plan.tasks.len())), (Vec::new(), Some(7)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 use super::{
     disk::{SmallDisk, unmount},
-    workload::SCRIPT,
+    workload::{PLAN, SCRIPT},
 };
 use crate::{
     error::{Error, Result},
@@ -116,6 +116,7 @@ impl World {
         create_dir(&root.join("a")).map_err(cannot)?;
         fs::write(path.join("project/sessions.toml"), sessions_toml(&path, fleet, agents)).map_err(cannot)?;
         fs::write(path.join("task"), SCRIPT).map_err(cannot)?;
+        fs::write(path.join("plan.toml"), PLAN).map_err(cannot)?;
         fs::write(path.join("executions"), "").map_err(cannot)?;
         let program = std::env::current_exe().map_err(cannot)?;
         let program = program.to_string_lossy();

@@ -13,6 +13,8 @@ words! {
         Failed = "failed",
         /// It has ended, however.
         Ended = "ended",
+        /// It has succeeded, or was not needed.
+        Done = "done",
     }
 }
 
@@ -68,6 +70,8 @@ impl Edge {
         }
         match (self.when, first, self.on_failure) {
             (When::Ended, ..) | (When::Succeeded, Succeeded, _) | (When::Failed, Failed | Cancelled, _) => Outcome::Met,
+            (When::Done, Succeeded | Skipped, _) => Outcome::Met,
+            (When::Done, ..) => Outcome::Cancel,
             (When::Failed, ..) => Outcome::Skip,
             (When::Succeeded, _, OnFailure::Run) => Outcome::Met,
             (When::Succeeded, Skipped, _) | (When::Succeeded, _, OnFailure::Skip) => Outcome::Skip,
@@ -108,5 +112,7 @@ mod tests {
         assert_eq!(edge(When::Failed, run).outcome(TaskState::Succeeded), Outcome::Skip);
         assert_eq!(edge(When::Succeeded, fail).outcome(TaskState::Skipped), Outcome::Skip);
         assert_eq!(edge(When::Ended, fail).outcome(TaskState::Skipped), Outcome::Met);
+        assert_eq!(edge(When::Done, fail).outcome(TaskState::Skipped), Outcome::Met);
+        assert_eq!(edge(When::Done, run).outcome(TaskState::Failed), Outcome::Cancel);
     }
 }

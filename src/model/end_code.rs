@@ -38,6 +38,8 @@ words! {
         NoResult = "no_result",
         /// What the program printed is not its format.
         OutputUnreadable = "output_unreadable",
+        /// The plan that it was to draft has mistakes.
+        PlanMistakes = "plan_mistakes",
         /// A person left the program before it was done.
         LeftUnfinished = "left_unfinished",
         /// The program ended while it asked its user something.

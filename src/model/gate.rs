@@ -56,6 +56,8 @@ words! {
         BehindOthers = "behind_others",
         /// The task waits for a lock that another task or a person has.
         Lock = "lock",
+        /// As many tasks of its plan run as its `max_parallel` allows.
+        PlanSlots = "plan_slots",
         /// The task waits for another task.
         Dependency = "dependency",
         /// The task is tried again at a later time.
@@ -85,6 +87,7 @@ impl GateCode {
             self,
             GateCode::BehindOthers
                 | GateCode::Lock
+                | GateCode::PlanSlots
                 | GateCode::Dependency
                 | GateCode::Delayed
                 | GateCode::HeldQuestion

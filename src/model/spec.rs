@@ -37,6 +37,9 @@ pub struct Spec {
     /// Its key in that plan.
     #[serde(default)]
     pub plan_key: Option<String>,
+    /// How many tasks of that plan may run at the same time; `None`: as many as its roles allow.
+    #[serde(default)]
+    pub max_parallel: Option<u32>,
     /// For people and filters.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -71,6 +74,9 @@ pub struct Spec {
     /// Whether its parent ends without waiting for it.
     #[serde(default)]
     pub detached: bool,
+    /// Whether its result is a plan that a person approves and orch submits (`orch plan --from`).
+    #[serde(default)]
+    pub drafts_plan: bool,
     /// When a person is asked about it; `None`: never.
     #[serde(default)]
     pub approval: Option<ApprovalRule>,
@@ -100,6 +106,7 @@ impl Default for Spec {
             edges: BTreeMap::new(),
             plan: None,
             plan_key: None,
+            max_parallel: None,
             labels: BTreeMap::new(),
             artifacts: Vec::new(),
             writes: Vec::new(),
@@ -113,6 +120,7 @@ impl Default for Spec {
             lost_max: 0,
             delays_ms: Delays::default(),
             detached: false,
+            drafts_plan: false,
             approval: None,
             max_cost_usd: None,
             max_tokens: None,

@@ -198,10 +198,14 @@ impl Ops {
         };
         let text = self.redactor().text(text);
         check("answer", &text, ANSWER_LIMIT)?;
+        let plan = match approval {
+            Some(Approval::Approved) => self.submit_draft(question).await?,
+            _ => None,
+        };
         let (token, who) = (Uuid::new_v4().simple().to_string(), self.caller.in_words());
         match self.ask(|s| s.answer(question, &token, &text, approval, &who)).await {
             Err(e) if e.code == Refusal::QuestionUnnamed.into() => Err(self.show_questions(question, e).await),
-            answered => answered,
+            answered => answered.map(|answered| Answered { plan: plan.map(|plan| plan.id), ..answered }),
         }
     }
 

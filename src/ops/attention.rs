@@ -54,8 +54,10 @@ pub(super) struct Look {
     pub usage_today: Usage,
     /// The budgets of the day that are limited.
     pub budgets: Vec<BudgetRow>,
-    /// The newest dead letters, each with the time since when.
+    /// The newest dead letters, each with the time since when, without those for which their plan made up.
     pub failed: Vec<(Task, Timestamp)>,
+    /// How many of the newest their plans made up for.
+    pub made_up_for: u64,
     /// Memory available on this machine, in bytes.
     pub free_memory: Option<u64>,
     /// Free space on the state folder's disk, in bytes.
@@ -277,7 +279,7 @@ fn held(look: &Look, out: &mut Vec<Attention>) {
         let of = if task.code == Some(EndCode::OverBudget) { Attention::of_spent } else { Attention::of_held };
         out.push(of(&task.id, reason, &one_line(reason, REASON), Some(*since)));
     }
-    rest(look, TaskState::Held, look.held.len(), AttentionKind::Held, out);
+    rest(look, TaskState::Held, look.held.len() as u64, AttentionKind::Held, out);
 }
 
 fn dead_letters(look: &Look, out: &mut Vec<Attention>) {
@@ -285,11 +287,12 @@ fn dead_letters(look: &Look, out: &mut Vec<Attention>) {
         let reason = task.reason.as_deref().unwrap_or("no reason was recorded");
         out.push(Attention::of_failed(&task.id, reason, &one_line(reason, REASON), Some(*since)));
     }
-    rest(look, TaskState::Failed, look.failed.len(), AttentionKind::Failed, out);
+    let seen = look.failed.len() as u64 + look.made_up_for;
+    rest(look, TaskState::Failed, seen, AttentionKind::Failed, out);
 }
 
-fn rest(look: &Look, state: TaskState, listed: usize, kind: AttentionKind, out: &mut Vec<Attention>) {
-    let more = look.count(state).saturating_sub(listed as u64);
+fn rest(look: &Look, state: TaskState, seen: u64, kind: AttentionKind, out: &mut Vec<Attention>) {
+    let more = look.count(state).saturating_sub(seen);
     if more > 0 {
         out.push(Attention::more(kind, more));
     }

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Caller, Delegate, Ops, attention::admission_of, default_role::RUNS_AS_SCRIPT};
+use super::{Caller, Delegate, Ops, Target, Wanted, attention::admission_of, default_role::RUNS_AS_SCRIPT};
 use crate::{
     admission::{self, Gate},
     config::{Config, DriverKind, Role},
@@ -19,7 +19,9 @@ use crate::{
     launchers::preflight,
     model::{
         approval::ApprovalRule,
+        edge::{Edge, When},
         id::TaskId,
+        pattern::Pattern,
         routing::AUTO,
         secret::Redactor,
         task::{Priority, Spec, TaskState},
@@ -75,6 +77,11 @@ impl Ops {
 
     /// The request as the store takes it, once all is checked that can be checked here.
     pub(super) async fn prepare(&self, asked: Delegate) -> Result<NewTask> {
+        self.prepare_with(asked, None).await
+    }
+
+    /// The same with what it writes and reads, where the caller has resolved these patterns already.
+    pub(super) async fn prepare_with(&self, asked: Delegate, locks: Option<TaskLocks>) -> Result<NewTask> {
         // Before anything is compared or stored: the same call later is the same call.
         let mut asked = redacted(asked, self.redactor());
         let routed = self.route(&mut asked).await?;
@@ -83,18 +90,36 @@ impl Ops {
         check(&asked)?;
         self.refuse_english(&asked)?;
         let cwd = asked.cwd.as_deref().map(folder).transpose()?;
-        let (writes, reads) = (self.patterns("writes", &asked.writes)?, self.patterns("reads", &asked.reads)?);
+        let TaskLocks { writes, reads } = match locks {
+            Some(locks) => locks,
+            None => TaskLocks {
+                writes: self.patterns("writes", &asked.writes)?,
+                reads: self.patterns("reads", &asked.reads)?,
+            },
+        };
         let (max_cost_usd, max_tokens) = self.caps_of_task(role, &asked)?;
         let approval = self.approval_of(role, &asked);
         let escalation = match self.escalation(role, &asked, cwd.as_deref()).await? {
             None if approval == Some(ApprovalRule::Before) => Some(self.approval_before(role, &asked).await?),
             escalation => escalation,
         };
-        let (mut named, mut after) = (HashSet::new(), Vec::new());
+        let (mut named, mut after, mut edges) = (HashSet::new(), Vec::new(), BTreeMap::new());
         for word in &asked.after {
-            let id = self.find_task(word).await?;
-            after.extend(named.insert(id.clone()).then_some(id));
+            match self.find(word, Wanted::Any).await? {
+                Target::Plan(plan) => {
+                    for id in self.last_tasks(&plan).await? {
+                        edges.insert(id.clone(), Edge { when: When::Done, ..Edge::default() });
+                        after.extend(named.insert(id.clone()).then_some(id));
+                    }
+                }
+                Target::Task(id) => after.extend(named.insert(id.clone()).then_some(id)),
+                Target::Agent(_) => {
+                    let id = self.find_task(word).await?;
+                    after.extend(named.insert(id.clone()).then_some(id));
+                }
+            }
         }
+        too_many("dependencies", after.len())?;
         asked.after = after.iter().map(TaskId::to_string).collect();
         let parent = self.caller.attempt().cloned();
         let limits = &self.config.supervisor;
@@ -111,9 +136,10 @@ impl Ops {
                 role: role.name.clone(),
                 priority: asked.priority.unwrap_or(Priority::Normal),
                 after,
-                edges: BTreeMap::new(),
+                edges,
                 plan: None,
                 plan_key: None,
+                max_parallel: None,
                 labels: asked.labels,
                 artifacts: asked.artifacts,
                 writes,
@@ -125,6 +151,7 @@ impl Ops {
                 lost_max: role.retry.lost,
                 delays_ms: role.retry.delays(),
                 detached: asked.detached,
+                drafts_plan: false,
                 approval,
                 max_cost_usd,
                 max_tokens,
@@ -190,6 +217,13 @@ impl Ops {
     }
 }
 
+/// What a task locks, resolved.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TaskLocks {
+    pub writes: Vec<Pattern>,
+    pub reads: Vec<Pattern>,
+}
+
 /// Returns the request without secrets.
 pub(super) fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
     Delegate {
@@ -238,10 +272,7 @@ pub(super) fn check(asked: &Delegate) -> Result<()> {
     for (what, count) in
         [("artifacts", asked.artifacts.len()), ("labels", asked.labels.len()), ("dependencies", asked.after.len())]
     {
-        if count > COUNT_LIMIT {
-            return Err(Error::usage(format!("the task has {count} {what}, and may have at most {COUNT_LIMIT}"))
-                .hint("list them in a file, and name that in the text"));
-        }
+        too_many(what, count)?;
     }
     for path in &asked.artifacts {
         word("an artifact's path", path)?;
@@ -262,6 +293,14 @@ pub(super) fn check(asked: &Delegate) -> Result<()> {
     Ok(())
 }
 
+fn too_many(what: &str, count: usize) -> Result<()> {
+    match count > COUNT_LIMIT {
+        true => Err(Error::usage(format!("the task has {count} {what}, and may have at most {COUNT_LIMIT}"))
+            .hint("list them in a file, and name that in the text")),
+        false => Ok(()),
+    }
+}
+
 /// Checks an idempotency key, of a task or of a plan.
 ///
 /// # Errors
@@ -269,7 +308,7 @@ pub(super) fn check(asked: &Delegate) -> Result<()> {
 pub(super) fn check_key(key: Option<&str>) -> Result<()> {
     let Some(key) = key else { return Ok(()) };
     word("the idempotency key", key)?;
-    for reserved in ["auto:", "schedule:"] {
+    for reserved in ["auto:", "draft:", "schedule:"] {
         if key.starts_with(reserved) {
             let what = format!("an idempotency key must not begin with '{reserved}', which is reserved");
             return Err(Error::usage(what).hint("choose another key"));

@@ -36,7 +36,7 @@ pub struct Delegate {
     #[serde(default, deserialize_with = "or_default")]
     pub needs: Vec<String>,
     /// Ids of tasks that must have succeeded before.
-    #[arg(long, value_name = "TASK", help = "Start it only after this task has succeeded (repeatable)")]
+    #[arg(long, value_name = "TASK|PLAN", help = "Start it only after this task, or plan, has succeeded (repeatable)")]
     #[serde(default, deserialize_with = "or_default")]
     pub after: Vec<String>,
     /// Idempotency key: a repeated call with the same key returns the same task.

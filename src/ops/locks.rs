@@ -148,32 +148,56 @@ impl Ops {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let root = self.lock_root();
-        let folds = folds_case(&root);
+        let root = self.root_of_patterns();
         let mut patterns: Vec<Pattern> = Vec::new();
         for text in texts {
             let wrong = |why: String| {
                 Error::usage(format!("{what} has '{}', which is no pattern: {why}", one_line(text, 100))).hint(format!(
                     "write a path from {} with * and **, such as src/api/** or docs/*.md",
-                    root.display()
+                    root.dir.display()
                 ))
             };
-            for one in expand(text).map_err(wrong)? {
-                let pattern = resolve(&root, &one, folds).map_err(wrong)?;
-                if !patterns.contains(&pattern) {
-                    patterns.push(pattern);
-                }
+            root.add(text, &mut patterns).map_err(wrong)?;
+        }
+        too_many(&patterns).map_or(Ok(patterns), |why| {
+            Err(Error::usage(format!("{what} {why}")).hint("name the folder that has them all, such as src/**"))
+        })
+    }
+
+    /// What patterns are resolved against. Looks at the folder once.
+    pub(super) fn root_of_patterns(&self) -> Root {
+        let dir = self.lock_root();
+        Root { folds: folds_case(&dir), dir }
+    }
+}
+
+/// The folder that patterns are relative to.
+pub(super) struct Root {
+    dir: PathBuf,
+    /// Whether its file system takes names that differ in case only for one.
+    folds: bool,
+}
+
+impl Root {
+    /// Adds the patterns that a text stands for, each once.
+    ///
+    /// # Errors
+    /// Why it is no pattern.
+    pub fn add(&self, text: &str, patterns: &mut Vec<Pattern>) -> std::result::Result<(), String> {
+        for one in expand(text)? {
+            let pattern = resolve(&self.dir, &one, self.folds)?;
+            if !patterns.contains(&pattern) {
+                patterns.push(pattern);
             }
         }
-        if patterns.len() > MOST_PATTERNS {
-            return Err(Error::usage(format!(
-                "{what} stands for {} patterns, and may for at most {MOST_PATTERNS}",
-                patterns.len()
-            ))
-            .hint("name the folder that has them all, such as src/**"));
-        }
-        Ok(patterns)
+        Ok(())
     }
+}
+
+/// What is wrong with the number of some patterns, as the end of a sentence.
+pub(super) fn too_many(patterns: &[Pattern]) -> Option<String> {
+    let n = patterns.len();
+    (n > MOST_PATTERNS).then(|| format!("stands for {n} patterns, and may for at most {MOST_PATTERNS}"))
 }
 
 /// As many as the kernel follows in one path.

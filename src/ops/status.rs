@@ -23,9 +23,11 @@ use crate::{
         attention::{Attention, AttentionKind},
         build,
         duration::human,
+        id::PlanId,
         message::Message,
+        plan::PlanState,
         schedule::ScheduleRecord,
-        task::TaskState,
+        task::{Task, TaskState},
         time::Timestamp,
     },
     os::{self, LockOwner, ProcessId},
@@ -222,6 +224,8 @@ impl Ops {
         let usage_today = self.used_today().await?;
         let budgets = self.budgets_of_day().await?;
         let failed = store.tasks_since(TaskState::Failed, Order::Newest, LISTED_FAILED).await?;
+        let looked_at = failed.len();
+        let failed = self.not_made_up_for(failed).await?;
         let unheard = store.unheard(snapshot.now).await?;
         let look = Look {
             snapshot,
@@ -233,6 +237,7 @@ impl Ops {
             unread,
             usage_today,
             budgets,
+            made_up_for: (looked_at - failed.len()) as u64,
             failed,
             free_memory: os::available_memory(),
             free_disk: os::free_space(self.home.path()),
@@ -243,6 +248,20 @@ impl Ops {
             schedules: self.schedule_records(store).await?,
         };
         Ok((look, info))
+    }
+
+    /// Those of these dead letters for which no other task of their plan made up: a plan that has succeeded needs no person.
+    async fn not_made_up_for(&self, mut failed: Vec<(Task, Timestamp)>) -> store::Result<Vec<(Task, Timestamp)>> {
+        let mut plans: Vec<PlanId> = failed.iter().filter_map(|(task, _)| task.plan.clone()).collect();
+        plans.sort();
+        plans.dedup();
+        if !plans.is_empty() {
+            let plans = self.store().plans(&plans).await?;
+            let has_succeeded =
+                |id: &PlanId| plans.iter().any(|plan| plan.id == *id && plan.state == PlanState::Succeeded);
+            failed.retain(|(task, _)| !task.plan.as_ref().is_some_and(has_succeeded));
+        }
+        Ok(failed)
     }
 
     async fn schedule_records(&self, store: &Store) -> store::Result<BTreeMap<String, ScheduleRecord>> {

@@ -12,9 +12,9 @@ use std::{path::Path, time::Duration};
 use super::{
     Answer, Answered, Ask, Asked, Attention, BudgetChanged, Budgets, Caller, Candidate, Changed, Completing, Costs,
     CostsBy, Delegate, Edited, Edits, Handed, Identity, Inbox, Listed, LockRequest, Locked, Locks, LogFound, LogLine,
-    LogQuery, Ops, PlanChanged, PlanChecked, PlanSource, PlanSubmitted, Project, Prune, Pruned, Rerun, ScheduleInfo,
-    ScheduleRequested, ScheduleWhy, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Unlocked, Wait, WaitStep,
-    Wanted, Why, owner, socket::Connection,
+    LogQuery, Ops, PlanChanged, PlanChecked, PlanDraft, PlanSource, PlanSubmitted, Project, Prune, Pruned, Rerun,
+    ScheduleInfo, ScheduleRequested, ScheduleWhy, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Unlocked,
+    Wait, WaitStep, Wanted, Why, owner, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -159,6 +159,8 @@ verbs! {
         logs = Logs(query: LogQuery) -> Vec<LogLine>: |ops| ops.logs(&query);
         /// What is wrong with a plan, and what is probably not meant.
         check_plan = CheckPlan(source: PlanSource) -> PlanChecked: |ops| ops.check_plan(&source);
+        /// Lets an agent draft a plan, which is submitted once a person has approved it.
+        draft_plan = DraftPlan(asked: PlanDraft) -> Delegated: |ops| ops.draft_plan(asked);
         /// Accepts a plan.
         submit_plan = SubmitPlan(source: PlanSource) -> PlanSubmitted: |ops| ops.submit_plan(&source);
         /// The newest plans.

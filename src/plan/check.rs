@@ -6,35 +6,61 @@ use super::{Plan, mistake::Mistake, rank};
 
 /// Keys that a message lists.
 const LISTED: usize = 8;
+/// Cycles that are named.
+const CYCLES: usize = 20;
 
-/// A cycle, with its whole path; there may be others. `places` are the bytes at which the tasks stand.
-pub(super) fn cycle(plan: &Plan, places: &[usize]) -> Option<Mistake> {
+/// The cycles: one for each group of tasks that come after each other, with its whole path. `places` are the bytes at
+/// which the tasks stand.
+pub(super) fn cycles(plan: &Plan, places: &[usize]) -> Vec<Mistake> {
     let predecessors = plan.predecessors();
-    let ordered = rank::order(&predecessors);
-    if ordered.len() == plan.tasks.len() {
-        return None;
+    let groups = rank::groups(&predecessors);
+    let mut first_of = vec![usize::MAX; groups.iter().max().map_or(0, |last| last + 1)];
+    let mut size = vec![0; first_of.len()];
+    for (place, group) in groups.iter().enumerate() {
+        first_of[*group] = first_of[*group].min(place);
+        size[*group] += 1;
     }
-    let mut is_left = vec![true; plan.tasks.len()];
-    ordered.iter().for_each(|place| is_left[*place] = false);
-    // Each remaining task comes after a remaining one, so going back leads around a cycle.
-    let back = |place: usize| predecessors[place].iter().copied().find(|first| is_left[*first]);
-    let mut at = is_left.iter().position(|left| *left)?;
-    let mut seen = vec![usize::MAX; plan.tasks.len()];
-    let mut path = Vec::new();
-    while seen[at] == usize::MAX {
-        seen[at] = path.len();
-        path.push(at);
-        at = back(at)?;
+    let is_cyclic = |group: usize| size[group] > 1 || predecessors[first_of[group]].contains(&first_of[group]);
+    let mut firsts: Vec<usize> =
+        (0..first_of.len()).filter(|group| is_cyclic(*group)).map(|group| first_of[group]).collect();
+    firsts.sort_unstable();
+    let more = firsts.len().saturating_sub(CYCLES);
+    let mut mistakes: Vec<Mistake> =
+        firsts.into_iter().take(CYCLES).map(|first| cycle(plan, places, &predecessors, &groups, first)).collect();
+    if more > 0 {
+        mistakes.push(Mistake::new(0, "tasks", format!("has {more} more groups of tasks with a cycle")));
     }
-    let mut round: Vec<&str> = path[seen[at]..].iter().map(|place| plan.tasks[*place].key.as_str()).collect();
-    round.reverse();
-    let first = *path[seen[at]..].iter().min()?;
-    let begins = round.iter().position(|key| *key == plan.tasks[first].key)?;
-    round.rotate_left(begins);
+    mistakes
+}
+
+/// A shortest way from the first task of a group around to itself.
+fn cycle(plan: &Plan, places: &[usize], predecessors: &[Vec<usize>], groups: &[usize], first: usize) -> Mistake {
+    let mut next: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut asked: VecDeque<usize> = [first].into();
+    // From a task back to those that it comes after, until one of them is the first again.
+    let last = 'search: loop {
+        let Some(one) = asked.pop_front() else { break first };
+        for before in predecessors[one].iter().copied().filter(|before| groups[*before] == groups[first]) {
+            if before == first {
+                break 'search one;
+            }
+            next.entry(before).or_insert_with(|| {
+                asked.push_back(before);
+                one
+            });
+        }
+    };
+    let mut round = vec![plan.tasks[first].key.as_str()];
+    let mut at = last;
+    while at != first {
+        round.push(&plan.tasks[at].key);
+        let Some(before) = next.get(&at) else { break };
+        at = *before;
+    }
     let shown: Vec<&str> = round.iter().take(LISTED).copied().collect();
     let more = if round.len() > LISTED { format!(" -> ... ({} tasks)", round.len()) } else { String::new() };
     let what = format!("is part of a cycle: {}{more} -> {}", shown.join(" -> "), round[0]);
-    Some(Mistake::new(places[first], format!("tasks.{}.after", plan.tasks[first].key), what))
+    Mistake::new(places[first], format!("tasks.{}.after", plan.tasks[first].key), what)
 }
 
 /// Results that stand in a text of a task that does not come after the task whose results they are.

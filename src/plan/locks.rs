@@ -1,6 +1,6 @@
 //! Tasks of a plan that could run at the same time, and whose locks keep them from it.
 
-use super::{Plan, mistake::Mistake, rank};
+use super::{Placed, Plan, mistake::Mistake, rank};
 use crate::model::{
     lock::{LockMode, Pattern},
     pattern::expand,
@@ -55,8 +55,8 @@ pub(super) fn remarks(plan: &Plan, places: &[usize]) -> Vec<Mistake> {
 }
 
 fn locking<'a>((place, task): (usize, &'a super::Task)) -> Option<Locking<'a>> {
-    let parsed = |mode: LockMode, texts: &[String]| -> Vec<(LockMode, Pattern)> {
-        let all = texts.iter().flat_map(|text| expand(text).unwrap_or_default());
+    let parsed = |mode: LockMode, texts: &[Placed]| -> Vec<(LockMode, Pattern)> {
+        let all = texts.iter().flat_map(|one| expand(&one.text).unwrap_or_default());
         all.filter_map(|text| Some((mode, text.parse().ok()?))).collect()
     };
     let mut wants = parsed(LockMode::Write, &task.terms.writes);

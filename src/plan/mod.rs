@@ -1,10 +1,11 @@
 //! Plans: tasks with dependencies that are submitted as one. Everything here is pure.
 //!
 //! [`read()`] turns a document into a [`Plan`] and reports every mistake with its place; [`rank`] computes the critical path,
-//! how long a plan takes and what would shorten it; [`graph`] writes it for other programs; [`insert_results`] puts results
-//! into texts.
+//! how long a plan takes and what would shorten it; [`graph`] writes it for other programs; [`draft`] is about plans that an
+//! agent writes; [`insert_results`] puts results into texts.
 
 mod check;
+pub mod draft;
 pub mod graph;
 mod insert;
 mod locks;
@@ -18,7 +19,7 @@ mod tests;
 pub use self::{
     insert::{insert_results, results_in},
     mistake::{Located, Mistake},
-    read::{Place, Reading, Terms, read},
+    read::{Place, Reading, Terms, no_pattern, read},
 };
 use crate::model::{edge::Edge, id::TaskId};
 
@@ -36,6 +37,8 @@ pub struct Plan {
     pub text: String,
     /// How many slots of a role it gets for each one of another plan; `None`: one.
     pub weight: Option<u32>,
+    /// How many of its tasks may run at the same time; `None`: as many as their roles allow.
+    pub max_parallel: Option<u32>,
     /// Its tasks, in the order of the document.
     pub tasks: Vec<Task>,
 }
@@ -54,6 +57,15 @@ pub struct Task {
     pub after: Vec<(usize, Edge)>,
     /// What it says besides.
     pub terms: Terms,
+}
+
+/// A text of a document, with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Placed {
+    /// The byte at which it begins.
+    pub at: usize,
+    /// The text.
+    pub text: String,
 }
 
 impl Task {

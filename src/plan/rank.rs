@@ -24,6 +24,49 @@ pub fn order(predecessors: &[Vec<usize>]) -> Vec<usize> {
     order
 }
 
+/// For each task the number of its group: two tasks are in one group if each comes after the other (Kosaraju's algorithm,
+/// without recursion: a chain may be longer than the stack is deep).
+#[must_use]
+pub fn groups(predecessors: &[Vec<usize>]) -> Vec<usize> {
+    let successors = successors(predecessors);
+    let (mut finished, mut is_seen) = (Vec::with_capacity(predecessors.len()), vec![false; predecessors.len()]);
+    for start in 0..predecessors.len() {
+        if std::mem::replace(&mut is_seen[start], true) {
+            continue;
+        }
+        let mut way = vec![(start, 0)];
+        while let Some((place, next)) = way.last_mut() {
+            match successors[*place].get(*next) {
+                Some(one) => {
+                    *next += 1;
+                    if !std::mem::replace(&mut is_seen[*one], true) {
+                        way.push((*one, 0));
+                    }
+                }
+                None => {
+                    finished.push(*place);
+                    way.pop();
+                }
+            }
+        }
+    }
+    let (mut groups, mut group) = (vec![usize::MAX; predecessors.len()], 0);
+    for start in finished.into_iter().rev() {
+        if groups[start] != usize::MAX {
+            continue;
+        }
+        let mut left = vec![start];
+        while let Some(place) = left.pop() {
+            if groups[place] == usize::MAX {
+                groups[place] = group;
+                left.extend(predecessors[place].iter().filter(|first| groups[**first] == usize::MAX));
+            }
+        }
+        group += 1;
+    }
+    groups
+}
+
 /// For each task the places of those that come after it.
 pub fn successors(predecessors: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut successors = vec![Vec::new(); predecessors.len()];
@@ -107,15 +150,28 @@ pub struct Work {
 /// `None`.
 #[must_use]
 pub fn simulate(predecessors: &[Vec<usize>], work: &[Work], places: &[u32], rank: &[u64]) -> Option<u64> {
+    simulate_within(predecessors, work, places, u32::MAX, rank)
+}
+
+/// The same where no more than `at_once` of all roles together may run at the same time.
+#[must_use]
+pub fn simulate_within(
+    predecessors: &[Vec<usize>],
+    work: &[Work],
+    places: &[u32],
+    at_once: u32,
+    rank: &[u64],
+) -> Option<u64> {
     let successors = successors(predecessors);
     let mut left: Vec<usize> = predecessors.iter().map(Vec::len).collect();
-    let mut free: Vec<u32> = places.to_vec();
+    let (mut free, mut left_in_all): (Vec<u32>, u32) = (places.to_vec(), at_once);
     let mut ready: BTreeMap<usize, BinaryHeap<(u64, Reverse<usize>)>> = BTreeMap::new();
     let mut ends: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     for place in 0..work.len() {
         if work[place].runs {
             let free = &mut free[work[place].role];
             *free = free.saturating_sub(1);
+            left_in_all = left_in_all.saturating_sub(1);
             ends.push(Reverse((work[place].duration, place)));
         } else if left[place] == 0 {
             ready.entry(work[place].role).or_default().push((rank[place], Reverse(place)));
@@ -123,17 +179,19 @@ pub fn simulate(predecessors: &[Vec<usize>], work: &[Work], places: &[u32], rank
     }
     let (mut now, mut done) = (0, 0);
     loop {
-        for (role, queue) in &mut ready {
-            while free[*role] > 0
-                && let Some((_, Reverse(place))) = queue.pop()
-            {
-                free[*role] -= 1;
-                ends.push(Reverse((now + work[place].duration, place)));
-            }
+        while left_in_all > 0 {
+            let may_start = ready.iter().filter(|(role, _)| free[**role] > 0);
+            let Some((_, role)) = may_start.filter_map(|(role, queue)| Some((*queue.peek()?, *role))).max() else {
+                break;
+            };
+            let Some((_, Reverse(place))) = ready.get_mut(&role).and_then(BinaryHeap::pop) else { break };
+            (free[role], left_in_all) = (free[role] - 1, left_in_all - 1);
+            ends.push(Reverse((now + work[place].duration, place)));
         }
         let Some(Reverse((at, place))) = ends.pop() else { break };
         (now, done) = (at, done + 1);
         free[work[place].role] += 1;
+        left_in_all += 1;
         for one in &successors[place] {
             left[*one] = left[*one].saturating_sub(1);
             if left[*one] == 0 && !work[*one].runs {

@@ -106,6 +106,10 @@ fn a_cycle_is_told_with_its_path() {
     let told = told(plan);
     assert_eq!(told, ["2:8: tasks.a.after is part of a cycle: a -> b -> c -> a"]);
     assert!(self::told("name = 'x'\n[tasks.a]\ntext = 'x'\nafter = 'a'\n")[0].ends_with("a -> a"));
+    let other = "[tasks.x]\ntext = 'x'\nafter = ['y', 'a']\n[tasks.y]\ntext = 'x'\nafter = ['x']\n";
+    let both = self::told(&format!("{plan}{other}"));
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert_eq!(both[1], "14:8: tasks.x.after is part of a cycle: x -> y -> x");
 }
 
 #[test]
@@ -283,5 +287,6 @@ fn tasks_beside_each_other_that_lock_the_same_are_remarked() {
     wide += "[tasks.all]\ntext = \"x\"\nwrites = [\"**\"]\n";
     assert!(remarks(&wide).iter().any(|what| what.contains("overlaps with 8 of the 8 tasks")), "{:?}", remarks(&wide));
     let wrong = told("name = \"p\"\n[tasks.a]\ntext = \"x\"\nwrites = [\"../x\", \"a\\\\b\"]\n");
-    assert!(wrong.len() == 2 && wrong[0].starts_with("4:10: tasks.a.writes"), "{wrong:?}");
+    assert!(wrong.len() == 2 && wrong[0].starts_with("4:11: tasks.a.writes"), "{wrong:?}");
+    assert!(wrong[1].starts_with("4:19: tasks.a.writes is no pattern: 'a\\\\b'"), "{wrong:?}");
 }

@@ -23,6 +23,8 @@ pub struct Inputs {
     pub parent: Option<String>,
     /// What it depends on, in the order in which that was named.
     pub results: Vec<Input>,
+    /// Those of these tasks whose results stand in its text already.
+    pub inserted: Vec<TaskId>,
     /// Its subtasks, the oldest first: an earlier attempt has delegated them.
     pub subtasks: Vec<Input>,
     /// The subtasks for whose end it has waited since its last attempt.
@@ -79,15 +81,21 @@ impl Store {
         if let Some(parent) = &task.parent {
             pipe.cmd("HMGET").arg(self.keys.of("task", parent.as_str())).arg("text");
         }
+        // Most tasks come after few others: these are read in the same round trip.
+        let (first, further) = task.after.split_at(task.after.len().min(BATCH));
+        self.add_inputs(&mut pipe, first);
         let mut values = self.pipeline(&pipe).await?.into_iter();
         let mut next = || values.next().unwrap_or(redis::Value::Nil);
         let children: Vec<String> = self.read(next())?;
         let awaited: Vec<Option<String>> = self.read(next())?;
         let parent: Vec<Option<String>> = if task.parent.is_some() { self.read(next())? } else { Vec::new() };
         let children: Vec<TaskId> = children.iter().filter_map(|id| id.parse().ok()).collect();
+        let mut results = self.read_inputs(first, values)?;
+        results.extend(self.inputs_of(further).await?);
         Ok(Inputs {
             parent: parent.into_iter().flatten().next(),
-            results: self.inputs_of(&task.after).await?,
+            results,
+            inserted: Vec::new(),
             subtasks: self.inputs_of(&children).await?,
             awaited: awaited.into_iter().flatten().find_map(|ids| serde_json::from_str(&ids).ok()).unwrap_or_default(),
             messages: (Vec::new(), 0),
@@ -125,26 +133,36 @@ impl Store {
         let mut inputs = Vec::with_capacity(ids.len());
         for batch in ids.chunks(BATCH) {
             let mut pipe = redis::pipe();
-            for id in batch {
-                pipe.cmd("HMGET").arg(self.keys.of("task", id.as_str())).arg(&FIELDS);
+            self.add_inputs(&mut pipe, batch);
+            inputs.extend(self.read_inputs(batch, self.pipeline(&pipe).await?)?);
+        }
+        Ok(inputs)
+    }
+
+    fn add_inputs(&self, pipe: &mut redis::Pipeline, ids: &[TaskId]) {
+        for id in ids {
+            pipe.cmd("HMGET").arg(self.keys.of("task", id.as_str())).arg(&FIELDS);
+        }
+    }
+
+    fn read_inputs(&self, ids: &[TaskId], values: impl IntoIterator<Item = redis::Value>) -> Result<Vec<Input>> {
+        let mut inputs = Vec::with_capacity(ids.len());
+        for (id, value) in ids.iter().zip(values) {
+            let values: Vec<Option<String>> = self.read(value)?;
+            let fields: HashMap<String, String> =
+                FIELDS.iter().zip(values).filter_map(|(name, value)| Some(((*name).to_owned(), value?))).collect();
+            let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
+            if fields.is_empty() {
+                continue;
             }
-            for (id, value) in batch.iter().zip(self.pipeline(&pipe).await?) {
-                let values: Vec<Option<String>> = self.read(value)?;
-                let fields: HashMap<String, String> =
-                    FIELDS.iter().zip(values).filter_map(|(name, value)| Some(((*name).to_owned(), value?))).collect();
-                let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
-                if fields.is_empty() {
-                    continue;
-                }
-                inputs.push(Input {
-                    id: id.clone(),
-                    role: fields.text("role").unwrap_or_default(),
-                    state: fields.parse("state")?,
-                    text: fields.text("text").unwrap_or_default(),
-                    reason: fields.text("reason"),
-                    result: super::decode::result(&fields)?,
-                });
-            }
+            inputs.push(Input {
+                id: id.clone(),
+                role: fields.text("role").unwrap_or_default(),
+                state: fields.parse("state")?,
+                text: fields.text("text").unwrap_or_default(),
+                reason: fields.text("reason"),
+                result: super::decode::result(&fields)?,
+            });
         }
         Ok(inputs)
     }

@@ -11,7 +11,7 @@ use super::{
     wake::News,
 };
 use crate::model::{
-    id::{Capability, TaskId},
+    id::{Capability, PlanId, TaskId},
     message::{Delivery, Message},
     question::{Approval, Question, QuestionKind, QuestionRef},
     task::TaskState,
@@ -52,6 +52,9 @@ pub struct Answered {
     /// Whether it was approved or denied, if one of the two.
     #[serde(default)]
     pub approval: Option<Approval>,
+    /// The plan that was submitted, where the task had drafted one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
 }
 
 /// A message that is to be sent.
@@ -259,7 +262,7 @@ impl Store {
         let args = [question.task.as_str(), token, text, approval.map_or("", Approval::as_str), who, &number];
         let answer = self.call(&script::ANSWER, args).await?;
         let (number, question, state, open): (u32, String, String, u32) = self.read(answer)?;
-        Ok(Answered { number, question, state: parse(&state, "state")?, open, approval })
+        Ok(Answered { number, question, state: parse(&state, "state")?, open, approval, plan: None })
     }
 
     /// Returns up to `at_most` tasks with their open questions, the first asked first; and the ids of all tasks that have

@@ -171,12 +171,14 @@ mod tests {
     fn full() -> Spec {
         Spec {
             detached: true,
+            drafts_plan: true,
             role: "shell".into(),
             priority: Priority::High,
             after: vec![TaskId::random(), TaskId::random()],
             edges: [(TaskId::random(), Edge { when: When::Ended, on_failure: OnFailure::Run })].into(),
             plan: Some(PlanId::random()),
             plan_key: Some("null".into()),
+            max_parallel: Some(3),
             labels: [("1".into(), "[2]".into())].into(),
             artifacts: vec!["a b".into()],
             writes: vec!["src/**/a b".parse().unwrap()],

@@ -111,7 +111,8 @@ pub fn answered(task: &TaskId, answered: &Answered) -> String {
         n => format!("; {n} more to answer"),
     };
     let done = answered.approval.map_or("answered", Approval::as_str);
-    format!("{task}: {done} '{}' ({}{more})\n", line(&answered.question, QUESTION), answered.state)
+    let plan = answered.plan.as_ref().map(|plan| format!("{plan}\n")).unwrap_or_default();
+    format!("{task}: {done} '{}' ({}{more})\n{plan}", line(&answered.question, QUESTION), answered.state)
 }
 
 /// A task, or its role, was allowed tools.

@@ -187,6 +187,8 @@ pub fn task(text: &str) -> NewTask {
             edges: Default::default(),
             plan: None,
             plan_key: None,
+            max_parallel: None,
+            drafts_plan: false,
             labels: Default::default(),
             artifacts: vec![],
             writes: vec![],

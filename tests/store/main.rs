@@ -38,6 +38,7 @@ mod locks;
 mod messages;
 mod model;
 mod people;
+mod plan_slots;
 mod plans;
 mod reference;
 mod requests;

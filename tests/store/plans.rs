@@ -272,3 +272,35 @@ async fn the_audit_counts_the_tasks_of_a_plan_anew() {
     let found = world.store.audit().await.unwrap();
     assert_eq!(found, [format!("plan {}: it is succeeded, and has open tasks", new.id)]);
 }
+
+/// The plan had ended as failed before its cancellation could reach the last task.
+#[tokio::test]
+async fn a_dead_letter_of_a_plan_that_was_cancelled_too_late_can_be_removed() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let new = plan(&[("a", &[]), ("b", &[])]);
+    world.store.submit_plan(&new).await.unwrap();
+    end_next(&world, &agent, Cause::Permanent).await;
+    let claimed = world.claim(&agent).await;
+    assert_eq!(world.store.cancel_plan(&new.id, "a test").await.unwrap(), PlanState::Running);
+    world.finish(&agent, &claimed, Cause::Success).await;
+    assert_eq!(state(&world, &new.id).await, PlanState::Failed);
+    assert_eq!(world.cancel(&new.tasks[0].1.id).await, Some(Cancelled));
+    assert_eq!(state(&world, &new.id).await, PlanState::Failed);
+}
+
+/// What made up for the failure is forgotten first.
+#[tokio::test]
+async fn a_plan_that_made_up_for_a_failure_stays_succeeded_when_its_dead_letter_is_removed() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let new = plan(&[("a", &[]), ("b", &[("a", FAILED)])]);
+    world.store.submit_plan(&new).await.unwrap();
+    end_next(&world, &agent, Cause::Permanent).await;
+    end_next(&world, &agent, Cause::Success).await;
+    assert_eq!(world.store.prune(std::time::Duration::ZERO, 10).await.unwrap(), [new.tasks[1].1.id.clone()]);
+    assert_eq!(world.cancel(&new.tasks[0].1.id).await, Some(Cancelled));
+    assert_eq!(state(&world, &new.id).await, PlanState::Succeeded);
+}

@@ -124,6 +124,25 @@ fn usage_errors_are_json_with_json() {
 }
 
 #[test]
+fn a_mistyped_verb_of_plan_is_recognised_and_options_say_what_they_expect() {
+    for (words, said) in [
+        (&["plan", "chek", "x.toml"] as &[&str], "did you mean: orch plan check x.toml"),
+        (&["plan", "sbumit"], "did you mean: orch plan submit"),
+        (&["plan", "--template", "x", "--var", "nope"], "'nope' gives no variable a value: write NAME=VALUE"),
+        (&["plan", "--template", "x", "Version", "2"], "orch plan --template x 'Version 2'"),
+        (&["plan", "a.toml", "b.toml"], "orch plan --help lists its verbs"),
+        (&["plan"], "no plan is named"),
+        (&["plan", "check", "a.toml", "b.toml"], "a plan is one file"),
+        (&["plan", "--role", "opus", "a.toml"], "--from"),
+    ] {
+        let refused = run(words);
+        assert_eq!(code(&refused), 2, "{words:?}");
+        let told = text(&refused.stderr);
+        assert!(told.contains(said), "{words:?}: {told}");
+    }
+}
+
+#[test]
 fn several_words_suggest_quotes() {
     let wrong = run(&["delegate", "fix", "the", "tests"]);
     assert_eq!(code(&wrong), 2);

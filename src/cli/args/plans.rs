@@ -17,6 +17,7 @@ Examples:
   orch plan check checkout.toml
   orch plan checkout.toml --var api=v2
   orch plan --template release 'Release version 2' --var branch=main
+  orch plan --from 'Build the cart' --role opus --wait
   orch plan show checkout
   orch plan retry checkout"
 )]
@@ -27,6 +28,15 @@ pub struct Plan {
     /// The plan to submit.
     #[command(flatten)]
     pub source: Source,
+    /// Let an agent draft a plan for this; it is submitted once you have approved it
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["file", "template", "var", "text"])]
+    pub from: Option<String>,
+    /// With --from: the role that drafts it [default: the one that takes tasks]
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// With --from: wait for the draft and print it
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// The verbs of `orch plan`.
@@ -50,13 +60,16 @@ pub enum PlanVerb {
 #[derive(Debug, Args)]
 pub struct Source {
     /// The plan's file, '-' for standard input; with --template, what the plan is for
-    #[arg(value_name = "FILE|-", required_unless_present = "template")]
+    #[arg(value_name = "FILE|-")]
     pub file: Option<String>,
+    /// What follows by mistake: a mistyped verb takes the place of the file.
+    #[arg(hide = true)]
+    pub rest: Vec<String>,
     /// Use a template: plans/NAME.toml beside sessions.toml, or [plans.NAME] in it
     #[arg(long, value_name = "NAME")]
     pub template: Option<String>,
     /// The value of a variable of the plan (repeatable)
-    #[arg(long, value_name = "K=V", value_parser = values::label)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::variable)]
     pub var: Vec<(String, String)>,
     /// What the plan is for, instead of its own text
     #[arg(long, value_name = "TEXT")]

@@ -22,6 +22,14 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `NAME=VALUE`.
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("'{text}' gives no variable a value: write NAME=VALUE")),
+    }
+}
+
 /// A number, or `auto` for what sessions.toml says.
 pub(super) fn scale(text: &str) -> Result<Option<u32>, String> {
     match text {

@@ -1,6 +1,7 @@
 //! `orch plan`: tasks with dependencies that are submitted as one.
 
 mod change;
+mod draft;
 mod outlook;
 mod submit;
 mod template;
@@ -127,6 +128,16 @@ impl Ops {
             usage,
             plan,
         })
+    }
+
+    /// The tasks of a plan after which no other one of it comes: what waits for the plan waits for these.
+    pub(super) async fn last_tasks(&self, id: &PlanId) -> Result<Vec<TaskId>> {
+        // Of a plan that was submitted a moment ago, or whose submitter was killed, some are not made yet.
+        while self.ask(|s| s.grow_plan(Some(id))).await? > 0 {}
+        let (_, tasks) = self.plan_with_tasks(id).await?;
+        let successors = rank::successors(&predecessors(&tasks));
+        let last = tasks.into_iter().zip(successors).filter(|(_, after)| after.is_empty());
+        Ok(last.map(|((_, task), _)| task.id).collect())
     }
 
     /// The plan and its tasks, in the order in which they were accepted.

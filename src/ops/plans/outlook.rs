@@ -20,6 +20,8 @@ const SIMULATIONS: usize = 200;
 const SIMULATED: usize = 100_000;
 /// What a task takes of which nothing is known.
 const UNKNOWN: u64 = 60_000;
+/// How many tasks of the critical path are looked at for what would shorten it.
+const HALVED: usize = 20;
 /// A change that saves less than this share is not worth telling.
 const WORTH: f64 = 0.05;
 
@@ -78,7 +80,10 @@ pub(super) fn outlook(
     let path = rank::path(predecessors, &durations);
     let rest = Rest::new(tasks, predecessors, &path);
     let can_go_on = !rest.tasks.is_empty() && rest.tasks.iter().all(|at| tasks[*at].1.state != TaskState::Held);
-    let places: Vec<u32> = rest.roles.iter().map(|role| max(role).max(1)).collect();
+    let room = Room {
+        places: rest.roles.iter().map(|role| max(role).max(1)).collect(),
+        at_once: tasks.iter().find_map(|(_, task)| task.max_parallel).unwrap_or(u32::MAX),
+    };
     let (mut eta, mut shorten) = (None, None);
     if can_go_on {
         let mut draws = Draws::new(1);
@@ -87,13 +92,22 @@ pub(super) fn outlook(
             let draw = |key: &str, task: &Task| {
                 history.quantile(&task.role, key, draws.next().unwrap_or(0.5)).unwrap_or(UNKNOWN)
             };
-            rest.simulate(tasks, draw, &places)
+            rest.simulate(tasks, draw, &room)
         });
         let ends = Durations::new(ends.collect());
         eta = ends.quantile(0.5).zip(ends.quantile(0.9)).map(|(p50_ms, p90_ms)| Eta { p50_ms, p90_ms });
-        shorten = rest.shorten(tasks, expected, &places);
+        shorten = rest.shorten(tasks, expected, &room, &path.critical(predecessors));
     }
     Outlook { durations, path, eta, shorten }
+}
+
+/// How many tasks may run at the same time.
+#[derive(Debug, Clone)]
+struct Room {
+    /// Of each role.
+    places: Vec<u32>,
+    /// Of the plan.
+    at_once: u32,
 }
 
 /// The tasks that have yet to end.
@@ -127,7 +141,7 @@ impl Rest {
         &self,
         tasks: &[(String, Task)],
         mut takes: impl FnMut(&str, &Task) -> u64,
-        places: &[u32],
+        room: &Room,
     ) -> Option<u64> {
         let work = |at: &usize| {
             let (key, task) = &tasks[*at];
@@ -137,22 +151,49 @@ impl Rest {
             Work { role, duration: takes(key, task).saturating_sub(so_far), runs }
         };
         let work: Vec<Work> = self.tasks.iter().map(work).collect();
-        rank::simulate(&self.predecessors, &work, places, &self.rank)
+        rank::simulate_within(&self.predecessors, &work, &room.places, room.at_once, &self.rank)
     }
 
-    /// Which role's one more agent would save most, if it saves enough.
-    fn shorten(&self, tasks: &[(String, Task)], takes: impl Fn(&str, &Task) -> u64, places: &[u32]) -> Option<String> {
-        let now = self.simulate(tasks, &takes, places)?;
-        let with_one_more = |role: usize| {
-            let mut places = places.to_vec();
-            places[role] += 1;
-            Some((now.saturating_sub(self.simulate(tasks, &takes, &places)?), role))
-        };
-        let (saved, role) = (0..self.roles.len()).filter_map(with_one_more).max()?;
-        let saved_for = human(std::time::Duration::from_millis(saved));
-        (saved as f64 > WORTH * now as f64).then(|| {
-            let (name, max) = (&self.roles[role], places[role] + 1);
-            format!("one more agent of {name} would save about {saved_for} (max = {max} in [roles.{name}])")
-        })
+    /// What would save most, if it saves enough: one more agent of a role, or one more task at the same time; and which task
+    /// on the critical path, if it took half as long.
+    fn shorten(
+        &self,
+        tasks: &[(String, Task)],
+        takes: impl Fn(&str, &Task) -> u64,
+        room: &Room,
+        critical: &[usize],
+    ) -> Option<String> {
+        let now = self.simulate(tasks, &takes, room)?;
+        let saved = |end: Option<u64>| end.map_or(0, |end| now.saturating_sub(end));
+        let in_words = |ms: u64| human(std::time::Duration::from_millis(ms));
+        let more_agents = (0..self.roles.len()).map(|role| {
+            let mut more = room.clone();
+            more.places[role] += 1;
+            let (name, saved) = (&self.roles[role], saved(self.simulate(tasks, &takes, &more)));
+            let max = more.places[role];
+            let what = format!("one more agent of {name} would save about {}", in_words(saved));
+            (saved, format!("{what} (max = {max} in [roles.{name}])"))
+        });
+        let more_at_once = (room.at_once < u32::MAX).then(|| {
+            let more = Room { at_once: room.at_once + 1, ..room.clone() };
+            let saved = saved(self.simulate(tasks, &takes, &more));
+            let what = format!("one more task at the same time would save about {}", in_words(saved));
+            (saved, format!("{what} (max_parallel = {} of the plan)", more.at_once))
+        });
+        let open = critical.iter().filter(|at| !tasks[**at].1.state.is_terminal()).take(HALVED);
+        let halved = open.map(|at| {
+            let (key, task) = &tasks[*at];
+            let half = |one: &str, of: &Task| if one == key { takes(one, of) / 2 } else { takes(one, of) };
+            let saved = saved(self.simulate(tasks, half, room));
+            let what = format!("if {key} took half of its {}", in_words(takes(key, task)));
+            (saved, format!("{what}, the plan would end about {} earlier", in_words(saved)))
+        });
+        let mut best: Vec<(u64, String)> =
+            more_agents.chain(more_at_once).max_by_key(|(saved, _)| *saved).into_iter().collect();
+        best.extend(halved.max_by_key(|(saved, _)| *saved));
+        best.retain(|(saved, _)| *saved as f64 > WORTH * now as f64);
+        best.sort_by_key(|(saved, _)| std::cmp::Reverse(*saved));
+        let sentences: Vec<String> = best.into_iter().map(|(_, what)| what).collect();
+        (!sentences.is_empty()).then(|| sentences.join("; "))
     }
 }

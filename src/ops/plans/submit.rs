@@ -14,7 +14,11 @@ use crate::{
         routing::AUTO,
         text::count,
     },
-    ops::{Caller, Delegate, PlanChecked, PlanSource, PlanSubmitted, PlannedTask, delegate::check_key},
+    ops::{
+        Caller, Delegate, PlanChecked, PlanSource, PlanSubmitted, PlannedTask,
+        delegate::{TaskLocks, check_key},
+        locks::too_many,
+    },
     plan::{self, Located, Plan, Reading, Terms, rank},
     store::plans::{AcceptedPlan, PlanKey},
 };
@@ -23,6 +27,16 @@ use crate::{
 const LARGEST: usize = 64 << 20;
 /// Mistakes that an error lists.
 const LISTED: usize = 50;
+/// Mistakes that an agent reads at a time.
+pub(super) const SHOWN: usize = 20;
+
+/// A plan that was read.
+pub(super) struct Read {
+    pub document: Document,
+    pub reading: Reading,
+    /// What its tasks lock, in their order.
+    pub locks: Vec<TaskLocks>,
+}
 
 impl Ops {
     /// Checks a plan, and reports every mistake with its place.
@@ -30,7 +44,7 @@ impl Ops {
     /// # Errors
     /// Usage: the document is too large.
     pub async fn check_plan(&self, source: &PlanSource) -> Result<PlanChecked> {
-        let (document, Reading { plan, mistakes, remarks }) = self.read_plan(source)?;
+        let Read { document, reading: Reading { plan, mistakes, remarks }, .. } = self.read_plan(source)?;
         let located = |all: &[plan::Mistake]| all.iter().map(|one| one.located(&document.text)).collect();
         let path = plan.as_ref().map(|plan| {
             let predecessors = plan.predecessors();
@@ -55,6 +69,10 @@ impl Ops {
     /// Usage: the plan has mistakes, which the error lists. Those of [`Ops::delegate`].
     pub async fn submit_plan(&self, source: &PlanSource) -> Result<PlanSubmitted> {
         check_key(source.key.as_deref())?;
+        self.submit(source).await
+    }
+
+    pub(super) async fn submit(&self, source: &PlanSource) -> Result<PlanSubmitted> {
         let (new, tasks) = self.prepare_plan(source).await?;
         let AcceptedPlan { id, state, created } = self.ask(|s| s.submit_plan(&new)).await?;
         let tasks = match created {
@@ -78,7 +96,7 @@ impl Ops {
         id: PlanId,
         source: &PlanSource,
     ) -> Result<(NewPlan, Vec<PlannedTask>)> {
-        let (document, Reading { plan, mistakes, .. }) = self.read_plan(source)?;
+        let Read { document, reading: Reading { plan, mistakes, .. }, mut locks } = self.read_plan(source)?;
         let Some(plan) = plan else {
             let located: Vec<Located> = mistakes.iter().map(|one| one.located(&document.text)).collect();
             return Err(wrong(&located, document.file.as_deref()));
@@ -94,7 +112,7 @@ impl Ops {
         for at in self.by_rank(&plan).await? {
             let task = &plan.tasks[at];
             let asked = Delegate { text: task.text(by_key), role: task.role.clone(), ..self.terms(&task.terms) };
-            let prepared = self.prepare(asked).await;
+            let prepared = self.prepare_with(asked, Some(std::mem::take(&mut locks[at]))).await;
             let mut new = prepared.map_err(|e| Error { message: format!("tasks.{}: {}", task.key, e.message), ..e })?;
             new.id = ids[at].clone();
             new.fingerprint = None;
@@ -104,6 +122,7 @@ impl Ops {
             new.spec.edges = edges.map(|(first, edge)| (ids[*first].clone(), *edge)).collect();
             new.spec.plan = Some(id.clone());
             new.spec.plan_key = Some(task.key.clone());
+            new.spec.max_parallel = plan.max_parallel;
             tasks.push((task.key.clone(), new));
         }
         let redactor = self.redactor();
@@ -149,8 +168,8 @@ impl Ops {
             context,
             labels,
             artifacts,
-            writes,
-            reads,
+            writes: _,
+            reads: _,
             cwd,
         } = terms.clone();
         let max_tokens = max_tokens.map(u64::from);
@@ -166,14 +185,12 @@ impl Ops {
             context,
             labels,
             artifacts,
-            writes,
-            reads,
             cwd,
             ..Delegate::default()
         }
     }
 
-    fn read_plan(&self, source: &PlanSource) -> Result<(Document, Reading)> {
+    pub(super) fn read_plan(&self, source: &PlanSource) -> Result<Read> {
         let document = self.document(source)?;
         if document.text.len() > LARGEST {
             return Err(Error::usage(format!("the plan has {} bytes, and may have {LARGEST}", document.text.len()))
@@ -200,15 +217,27 @@ impl Ops {
             reading.mistakes.push(plan::Mistake::new(task.at, format!("tasks.{}.text", task.key), what));
         }
         // What is no pattern at all was found as the document was read; what leaves the project depends on where that is.
-        for task in reading.plan.iter().flat_map(|plan| &plan.tasks) {
-            for (what, patterns) in [("writes", &task.terms.writes), ("reads", &task.terms.reads)] {
-                if let Err(e) = self.patterns(what, patterns) {
-                    reading.mistakes.push(plan::Mistake::new(task.at, format!("tasks.{}.{what}", task.key), e.message));
+        let mut root = None;
+        let mut resolved = |task: &plan::Task, what: &str, texts: &[plan::Placed]| {
+            let mut patterns = Vec::new();
+            let key = format!("tasks.{}.{what}", task.key);
+            for one in texts {
+                let root = root.get_or_insert_with(|| self.root_of_patterns());
+                if let Err(why) = root.add(&self.redactor().text(one.text.clone()), &mut patterns) {
+                    reading.mistakes.push(plan::Mistake::new(one.at, &key, plan::no_pattern(&one.text, &why)));
                 }
             }
-        }
+            reading.mistakes.extend(too_many(&patterns).map(|why| plan::Mistake::new(task.at, &key, why)));
+            patterns
+        };
+        let locks = reading.plan.iter().flat_map(|plan| &plan.tasks).map(|task| TaskLocks {
+            writes: resolved(task, "writes", &task.terms.writes),
+            reads: resolved(task, "reads", &task.terms.reads),
+        });
+        let locks = locks.collect();
+        reading.mistakes.sort();
         reading.plan = reading.plan.filter(|_| reading.mistakes.is_empty());
-        Ok((document, reading))
+        Ok(Read { document, reading, locks })
     }
 
     /// The places of a plan's tasks, the one with the longest way to the end first: so each stands after those that it comes
@@ -229,12 +258,19 @@ impl Ops {
     }
 }
 
+/// One line per mistake, at most so many.
+pub(super) fn in_lines(mistakes: &[Located], most: usize) -> String {
+    let mut lines: Vec<String> = mistakes.iter().take(most).map(ToString::to_string).collect();
+    if mistakes.len() > most {
+        lines.push(format!("and {} more", mistakes.len() - most));
+    }
+    lines.join("\n")
+}
+
 fn wrong(mistakes: &[Located], file: Option<&Path>) -> Error {
-    let lines: Vec<String> = mistakes.iter().take(LISTED).map(ToString::to_string).collect();
-    let more = if mistakes.len() > LISTED { format!("\nand {} more", mistakes.len() - LISTED) } else { String::new() };
     let what = count(mistakes.len() as u64, "mistake", "mistakes");
     let of = file.map_or_else(|| "the plan".to_owned(), |file| format!("the template {}", file.display()));
-    Error::usage(format!("{of} has {what}:\n{}{more}", lines.join("\n"))).hint("nothing was submitted")
+    Error::usage(format!("{of} has {what}:\n{}", in_lines(mistakes, LISTED))).hint("nothing was submitted")
 }
 
 /// A plan's content in short: its document, and what is put into it.

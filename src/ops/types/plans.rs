@@ -30,6 +30,19 @@ pub struct PlanSource {
     pub key: Option<String>,
 }
 
+/// A plan that an agent is to draft.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PlanDraft {
+    /// What is to be done.
+    pub text: String,
+    /// The role that drafts it; `None`: the default one.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Idempotency key of the task.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
 /// What `orch plan check` answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanChecked {

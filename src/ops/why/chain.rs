@@ -62,7 +62,7 @@ fn why(around: &Around, facts: &TaskFacts, task: &Task) -> String {
     let now = around.snapshot.now;
     match task.state {
         TaskState::Blocked if task.waiting => "waits for its subtasks, without a program".to_owned(),
-        TaskState::Blocked => format!("comes after {}", list(task.after.iter().map(ToString::to_string))),
+        TaskState::Blocked => format!("comes after {}", list(task.after.iter().map(|id| name(facts, id)))),
         TaskState::Delayed => {
             let due = task.due_at.filter(|due| *due > now);
             let due =
@@ -79,6 +79,15 @@ fn why(around: &Around, facts: &TaskFacts, task: &Task) -> String {
         TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled | TaskState::Skipped => {
             reason(task.reason.as_ref())
         }
+    }
+}
+
+/// A task that is waited for, with its key where it is part of a plan and is looked at.
+fn name(facts: &TaskFacts, id: &TaskId) -> String {
+    let known = facts.links.iter().find(|link| link.id == *id);
+    match known.and_then(|task| task.plan_key.as_deref()) {
+        Some(key) => format!("{key} ({id})"),
+        None => id.to_string(),
     }
 }
 

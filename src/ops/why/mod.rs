@@ -23,7 +23,8 @@ use crate::{
         duration::human,
         event::Event,
         evidence::Evidence,
-        id::TaskId,
+        id::{PlanId, TaskId},
+        plan::PlanSummary,
         routing::Routing,
         task::{Attempt, Task, TaskDetail, TaskState},
         text::one_line,
@@ -71,6 +72,8 @@ struct TaskFacts {
     shared: Option<String>,
     /// Of these, those that lack a lock.
     lacks: BTreeMap<TaskId, Lacking>,
+    /// Those ready tasks of which the plans run as many tasks as they may, with how many.
+    full_plans: BTreeMap<TaskId, u32>,
     /// Running tasks, where there is a ready one that they may keep from an agent.
     rivals: Vec<Task>,
     /// Where its last attempt lies, if it does.
@@ -195,9 +198,10 @@ impl Ops {
         let links = self.links(task).await?;
         let (ahead, shared, rivals) = self.queue(std::iter::once(task).chain(&links)).await?;
         let lacks = self.lacking(std::iter::once(task).chain(&links)).await?;
+        let full_plans = self.full_plans(std::iter::once(task).chain(&links)).await?;
         let last = detail.attempts.last().map(|a| self.home.run(id, a.number));
         let run = last.filter(|dir| dir.is_dir());
-        Ok(TaskFacts { detail, parent, before, children, links, ahead, shared, lacks, rivals, run })
+        Ok(TaskFacts { detail, parent, before, children, links, ahead, shared, lacks, full_plans, rivals, run })
     }
 
     /// What a task waits for, what that waits for, and so on, as far as a person would read; one level a round trip.
@@ -260,6 +264,22 @@ impl Ops {
         Ok(lacks)
     }
 
+    /// The ready ones of these that wait for a slot of their plan, with how many of the plan run.
+    async fn full_plans(&self, tasks: impl Iterator<Item = &Task>) -> Result<BTreeMap<TaskId, u32>> {
+        let limited = |task: &Task| {
+            let limit = task.max_parallel.filter(|_| task.state == TaskState::Ready)?;
+            Some((task.id.clone(), task.plan.clone()?, limit))
+        };
+        let limited: Vec<(TaskId, PlanId, u32)> = tasks.filter_map(limited).collect();
+        let ids: Vec<PlanId> = limited.iter().map(|(_, plan, _)| plan.clone()).collect();
+        let plans = if ids.is_empty() { Vec::new() } else { self.ask(|s| s.plans(&ids)).await? };
+        let is_full = |plan: &PlanId, limit: u32| {
+            let running = |plan: &PlanSummary| plan.counts.get(&TaskState::Running).copied().unwrap_or(0);
+            plans.iter().any(|one| one.id == *plan && running(one) >= u64::from(limit))
+        };
+        Ok(limited.into_iter().filter(|(_, plan, limit)| is_full(plan, *limit)).map(|(id, _, n)| (id, n)).collect())
+    }
+
     /// Those of these tasks that there are.
     async fn some_tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
         if ids.is_empty() {
@@ -300,7 +320,7 @@ fn living<'a>(around: &'a Around, id: &str) -> Option<&'a Agent> {
 
 /// A task as another one's sentence names it.
 fn standing(around: &Around, task: &Task) -> String {
-    let id = &task.id;
+    let id = task.plan_key.as_ref().map_or_else(|| task.id.to_string(), |key| format!("{key} {}", task.id));
     match (task.state, &task.agent) {
         (TaskState::Running, Some(agent)) if task.waiting => format!("{id} (running, {agent}; waits for subtasks)"),
         (TaskState::Running, Some(agent)) => {

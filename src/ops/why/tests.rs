@@ -46,6 +46,7 @@ fn about(task: Task) -> TaskFacts {
         ahead: BTreeMap::new(),
         shared: None,
         lacks: BTreeMap::new(),
+        full_plans: BTreeMap::new(),
         rivals: Vec::new(),
         run: None,
     }

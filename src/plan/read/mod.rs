@@ -5,8 +5,8 @@ mod values;
 
 use std::collections::HashMap;
 
-pub use self::terms::Terms;
 use self::values::{Reader, field};
+pub use self::{terms::Terms, values::no_pattern};
 use super::{
     MOST_TASKS, MOST_WEIGHT, Plan, Task, check,
     insert::{Inserted, LONGEST, Names, insert},
@@ -22,7 +22,7 @@ use crate::model::{
 /// Longest name of a plan, of a task or of a variable.
 const LONGEST_KEY: usize = 64;
 /// The keys of a plan.
-const PLAN: &[&str] = &["name", "text", "on_failure", "weight", "vars", "tasks"];
+const PLAN: &[&str] = &["name", "text", "max_parallel", "on_failure", "weight", "vars", "tasks"];
 /// The keys of a task besides its terms.
 const TASK: &[&str] = &["role", "text", "after", "on_failure"];
 /// The keys of an edge.
@@ -68,7 +68,7 @@ pub fn read(
     };
     let mut reading = Reading { plan: None, mistakes: reader.mistakes, remarks: Vec::new() };
     if let Some((plan, places)) = plan {
-        reading.mistakes.extend(check::cycle(&plan, &places));
+        reading.mistakes.extend(check::cycles(&plan, &places));
         if reading.mistakes.is_empty() {
             reading.mistakes.extend(check::results(&plan, &places));
             reading.remarks = check::remarks(&plan, roles);
@@ -120,6 +120,10 @@ impl Reader {
         let policy =
             self.word_at(table, "", "on_failure", OnFailure::ALL, OnFailure::as_str).unwrap_or(OnFailure::Fail);
         let weight = self.number_at(table, "", "weight", 1..=MOST_WEIGHT);
+        let max_parallel = self.count_at(table, "", "max_parallel");
+        if let (Some(0), Some(node)) = (max_parallel, field(table, "max_parallel")) {
+            self.wrong(node.at, "max_parallel", "must be 1 or more: with 0, nothing would run");
+        }
         let vars = self.vars(table, given);
         let Some(node) = field(table, "tasks") else {
             self.wrong(root.at, "tasks", "is missing: a plan has at least one task, as [tasks.KEY]");
@@ -136,7 +140,8 @@ impl Reader {
         let whole = Whole { names: &names, places: &places, policy, roles };
         let read: Vec<Task> = tasks.iter().filter_map(|(key, node)| self.task(key, node, &whole)).collect();
         let at = tasks.iter().map(|(key, _)| key.at).collect();
-        (read.len() == tasks.len()).then(|| (Plan { name: name.clone(), text: text.clone(), weight, tasks: read }, at))
+        (read.len() == tasks.len())
+            .then(|| (Plan { name: name.clone(), text: text.clone(), weight, max_parallel, tasks: read }, at))
     }
 
     fn vars(&mut self, table: &Table, given: &[(String, String)]) -> Vec<(String, String)> {

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::{Table, values::Reader};
-use crate::model::{approval::ApprovalRule, task::Priority};
+use crate::{
+    model::{approval::ApprovalRule, task::Priority},
+    plan::Placed,
+};
 
 /// Declares a struct of terms: each field is a key of the document, read by the function of [`Reader`] behind it.
 macro_rules! terms {
@@ -58,9 +61,9 @@ terms! {
         /// Paths that it is about.
         artifacts: Vec<String> = texts_at;
         /// Paths that it writes, as patterns.
-        writes: Vec<String> = patterns_at;
+        writes: Vec<Placed> = patterns_at;
         /// Paths that it reads, as patterns.
-        reads: Vec<String> = patterns_at;
+        reads: Vec<Placed> = patterns_at;
         /// The folder to work in.
         cwd: Option<String> = text_at;
     }

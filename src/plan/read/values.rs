@@ -9,7 +9,10 @@ use crate::{
         pattern::{Pattern, expand},
         suggest::{nearest, printable},
     },
-    plan::node::{Node, Value},
+    plan::{
+        Placed,
+        node::{Node, Value},
+    },
 };
 
 /// Reads values, and collects what is wrong with them.
@@ -80,20 +83,28 @@ impl Reader {
     }
 
     /// Patterns of paths. Whether they leave the project is found where they are resolved.
-    pub fn patterns_at(&mut self, table: &Table, path: &str, key: &str) -> Vec<String> {
-        let texts = self.texts_at(table, path, key);
-        for text in &texts {
-            let wrong = match expand(text) {
+    pub fn patterns_at(&mut self, table: &Table, path: &str, key: &str) -> Vec<Placed> {
+        let Some(node) = field(table, key) else { return Vec::new() };
+        let path = joined(path, key);
+        let Value::List(list) = &node.value else {
+            self.wrong(node.at, path, format!("must be a list of patterns, not {}", node.value.kind()));
+            return Vec::new();
+        };
+        let mut patterns = Vec::with_capacity(list.len());
+        for node in list {
+            let Some(text) = self.text(node, &path) else { continue };
+            let wrong = match expand(&text) {
                 Ok(all) => {
                     all.iter().filter(|text| !text.starts_with('/')).find_map(|text| text.parse::<Pattern>().err())
                 }
                 Err(wrong) => Some(wrong),
             };
-            if let (Some(wrong), Some(node)) = (wrong, field(table, key)) {
-                self.wrong(node.at, joined(path, key), format!("is no pattern: '{}': {wrong}", printable(text)));
+            if let Some(wrong) = wrong {
+                self.wrong(node.at, &path, no_pattern(&text, &wrong));
             }
+            patterns.push(Placed { at: node.at, text });
         }
-        texts
+        patterns
     }
 
     pub fn word_at<T: Copy>(
@@ -178,6 +189,11 @@ impl Reader {
     pub fn json_at(&mut self, table: &Table, _path: &str, key: &str) -> Option<serde_json::Value> {
         field(table, key).map(|node| node.value.json())
     }
+}
+
+/// What is wrong with a text that is no pattern of paths, as the end of a sentence.
+pub fn no_pattern(text: &str, why: &str) -> String {
+    format!("is no pattern: '{}': {why}", printable(text))
 }
 
 pub(super) fn joined(path: &str, key: &str) -> String {

@@ -313,8 +313,11 @@ impl<'a> Brief<'a> {
 
     /// Returns the results of what it depends on and of its subtasks.
     fn results(&self) -> String {
-        let (results, subtasks): (Vec<&Shown>, Vec<&Shown>) =
-            (self.results.iter().collect(), self.subtasks.iter().collect());
+        // What stands in the text is not shown twice; data does not stand there.
+        let has_data = |one: &Shown| one.input.result.as_ref().is_some_and(|result| result.data.is_some());
+        let is_new = |one: &&Shown| !self.inputs.inserted.contains(&one.input.id) || has_data(one);
+        let results: Vec<&Shown> = self.results.iter().filter(is_new).collect();
+        let subtasks: Vec<&Shown> = self.subtasks.iter().collect();
         lines(self.blocks("task", &results).into_iter().chain(self.blocks("subtask", &subtasks)))
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     config::DriverKind,
+    plan,
     runner::{Agent, attempt::start::capability_of},
     store::{StoreError, inputs::Inputs, people::Reader, tasks::Claimed},
 };
@@ -21,6 +22,9 @@ pub(in crate::runner) async fn of(agent: &Agent, claimed: &Claimed) -> Result<In
     }
     let unknown = |e: StoreError| format!("what belongs to it could not be read: {e}");
     let mut inputs = agent.store.inputs(task).await.map_err(unknown)?;
+    if task.plan.is_some() {
+        inputs.inserted = plan::results_in(&task.description);
+    }
     if has_mail {
         let (reader, token) =
             (Reader::Attempt(capability_of(agent, claimed)), uuid::Uuid::new_v4().simple().to_string());

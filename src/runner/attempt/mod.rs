@@ -2,6 +2,7 @@
 
 mod brief;
 pub(in crate::runner) mod cgroup;
+mod draft;
 pub(in crate::runner) mod earlier_ends;
 pub(in crate::runner) mod evidence;
 mod inputs;
@@ -179,6 +180,9 @@ impl Running<'_> {
         };
         if agent.launch.driver.program().is_some() {
             withheld::explain(&mut verdict, &agent.launch.withheld, &agent.launch.role.name);
+        }
+        if claimed.task.drafts_plan {
+            draft::check(agent, claimed, &mut verdict, &self.output.text());
         }
         // A stopped attempt reports its usage as well.
         if verdict.usage.is_none() {

@@ -3,6 +3,7 @@
 mod bounds;
 mod cancel;
 mod contract;
+mod drafts;
 mod fleet;
 mod hierarchy;
 mod locks;

@@ -56,6 +56,8 @@ fn the_id_of_a_plan_stands_wherever_that_of_a_task_may() {
         let refused = world.orch(&words).ended(code);
         assert!(refused.stderr.contains("there is no plan p-0000000000"), "{refused:#?}");
     }
+    let after = world.orch(&["delegate", "--role", "shell", "--after", &id, "--wait", "cat \"$ORCH_CONTEXT\""]).ok();
+    assert!(after.contains("second"), "it has the results of the plan's last tasks: {after}");
     let costs = world.orch_json(&["costs", "--by", "plan"]);
     assert_eq!(costs["rows"], json!([]), "scripts report no usage");
 }

@@ -8,7 +8,7 @@ use orch::{
 };
 
 use super::{
-    Scenario,
+    Scenario, Shape,
     machine::Outcome,
     state::{AGENTS, TASKS, agent_field, last_fence, number, task_field},
     steps::{Kind, Step},
@@ -97,6 +97,12 @@ fn fences(before: &Image, after: &Image, outcome: &Outcome) -> Vec<String> {
 
 fn bounds(scenario: &Scenario, after: &Image) -> Vec<String> {
     let mut found = Vec::new();
+    let running = (0..2).filter(|t| task_field(after, *t, "state") == "running").count();
+    if let Shape::Plan { slots: Some(slots), .. } = scenario.shape
+        && running > slots as usize
+    {
+        found.push(format!("{running} tasks of the plan run, and {slots} may"));
+    }
     for id in TASKS {
         let key = format!("task:{id}");
         let (failures, lost) = (number(after, &key, "failures"), number(after, &key, "lost"));

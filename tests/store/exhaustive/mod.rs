@@ -19,6 +19,8 @@ mod search;
 mod state;
 mod steps;
 
+use orch::model::edge::{Edge, OnFailure, When};
+
 use self::{machine::Mistake, search::search};
 
 /// What is searched.
@@ -50,6 +52,13 @@ pub enum Shape {
     Dependency,
     /// It is delegated from within it.
     Subtask,
+    /// Both are the tasks of one plan.
+    Plan {
+        /// How the second comes after the first, if it does.
+        edge: Option<Edge>,
+        /// How many of them may run at once.
+        slots: Option<u32>,
+    },
 }
 
 /// Two tasks, nothing is forgiven, and nobody requests anything.
@@ -87,6 +96,32 @@ fn a_dependency_while_everything_is_stopped() {
 #[test]
 fn a_subtask() {
     nothing_breaks("a subtask", &Scenario { shape: Shape::Subtask, ..PLAIN });
+}
+
+/// Two tasks of a plan, the second after the first.
+fn in_a_plan(when: When, on_failure: OnFailure) -> Scenario {
+    Scenario { shape: Shape::Plan { edge: Some(Edge { when, on_failure }), slots: None }, ..PLAIN }
+}
+
+#[test]
+fn a_plan_that_fails_with_its_task() {
+    nothing_breaks("a plan", &in_a_plan(When::Succeeded, OnFailure::Fail));
+}
+
+#[test]
+fn a_plan_that_skips_a_task() {
+    nothing_breaks("a plan that skips", &in_a_plan(When::Succeeded, OnFailure::Skip));
+}
+
+#[test]
+fn a_plan_that_makes_up_for_a_failure() {
+    nothing_breaks("a plan that makes up for a failure", &in_a_plan(When::Failed, OnFailure::Fail));
+}
+
+#[test]
+fn the_tasks_of_a_plan_with_one_slot() {
+    let shape = Shape::Plan { edge: None, slots: Some(1) };
+    nothing_breaks("a plan with one slot", &Scenario { shape, ..PLAIN });
 }
 
 #[test]
@@ -134,14 +169,14 @@ const MISTAKES: &[(Mistake, &str)] = &[
     (("or f[4] ~= fence then", "then"), "somebody who is late has changed something"),
     (("if known[1] then", "if false then"), "it was answered with"),
     (("('INCR', P .. 'fence')", "('INCRBY', P .. 'fence', 0)"), "1 leases were given"),
+    (("if f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3] then", "if false then"), "it is blocked, and"),
     (
-        (
-            "if (f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3]) and is_sound(dependent) then",
-            "if false then",
-        ),
-        "it is blocked, and",
+        ("if f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3] then", "if f[1] == 'blocked' then"),
+        "it is held, and waits for",
     ),
-    (("(f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3])", "f[1] == 'blocked'"), "it is held, and waits for"),
+    (("redis.call('HINCRBY', record, 'n:' .. from, -1)", "tostring(record)"), "tasks, and has"),
+    (("n:running')) >= want[3]", "n:running')) > want[3]"), "tasks of the plan run"),
+    (("if f[7] and from == 'running' then offer_slots", "if false then offer_slots"), "no work leads to an end"),
     (
         ("if f[5] then return nil, refuse('not_approved'", "if false then return nil, refuse('not_approved'"),
         "no person has approved",
@@ -158,8 +193,21 @@ const MISTAKES: &[(Mistake, &str)] = &[
     (("    close_questions(id, 'the task has", "    tostring(id, 'the task has"), "open questions"),
     (("redis.call('ZREM', P .. 'asking', id)\nend", "end"), "open questions, and counts"),
     (("offer(ARGV[1]) end", "tostring(ARGV[1]) end"), "a task is ready, and nobody wakes the idle"),
-    (("    wake_role(role)\n  elseif", "  elseif"), "a task is ready, and nobody wakes the idle"),
+    (
+        ("    wake_role(role, nil, nil, from == 'blocked')\n  elseif", "  elseif"),
+        "a task is ready, and nobody wakes the idle",
+    ),
 ];
+
+/// Where the search has to look for a mistake.
+fn shape_of(mistake: &Mistake) -> Shape {
+    let is_about = |words: &str| mistake.0.contains(words);
+    match (is_about("slots") || is_about("want[3]"), is_about("'n:' ..")) {
+        (true, _) => Shape::Plan { edge: None, slots: Some(1) },
+        (_, true) => Shape::Plan { edge: Some(Edge::default()), slots: None },
+        _ => Shape::Dependency,
+    }
+}
 
 #[test]
 fn a_mistake_is_found() {
@@ -169,6 +217,7 @@ fn a_mistake_is_found() {
             limited: says.contains("wakes"),
             asks: says.contains("open questions"),
             approval: says.contains("approved") || says.contains("it is held"),
+            shape: shape_of(mistake),
             ..PLAIN
         };
         let found = search(&scenario, Some(*mistake)).expect_err(&format!("{mistake:?} breaks nothing"));

@@ -7,6 +7,8 @@ use orch::{
 
 /// The two tasks; the second one depends on the first, or is its subtask.
 pub const TASKS: [&str; 2] = ["t-0000000001", "t-0000000002"];
+/// The plan of both, in a scenario that has one.
+pub const PLAN: &str = "p-0000000001";
 /// The two agents' ids.
 pub const AGENTS: [&str; 2] = ["shell-1", "shell-2"];
 
@@ -18,6 +20,8 @@ pub struct State {
     pub agents: [AgentView; 2],
     /// The requests that stand.
     pub requests: Vec<(String, String)>,
+    /// The plan's state, and whether it is being cancelled: in a scenario that has one.
+    pub plan: (String, bool),
     /// The role is held back by a rate limit.
     pub suspended: bool,
     /// Markers that wake an agent of the role: only where they are searched.
@@ -38,6 +42,8 @@ pub enum TaskView {
         asks: bool,
         /// No person has approved it.
         unapproved: bool,
+        /// It waits for a slot of its plan.
+        parked: bool,
         /// Which agent has it.
         holder: Option<usize>,
     },
@@ -168,7 +174,9 @@ impl State {
             _ => 0,
         };
         let suspended = image.keys.contains_key("rate:role shell");
-        let state = State { tasks, agents, requests, suspended, markers };
+        let of_plan = |name| field(image, &format!("plan:{PLAN}"), name);
+        let plan = (of_plan("state").to_owned(), !of_plan("cancelling").is_empty());
+        let state = State { tasks, agents, requests, plan, suspended, markers };
         let mirrored = state.mirrored();
         state.min(mirrored)
     }
@@ -221,6 +229,7 @@ fn task_view(image: &Image, memory: &Memory, t: usize) -> TaskView {
         waiting: !task_field(image, t, "waiting_until").is_empty(),
         asks: !task_field(image, t, "asks").is_empty(),
         unapproved: !task_field(image, t, "unapproved").is_empty(),
+        parked: !task_field(image, t, "parked").is_empty(),
         holder: lease(image, t).map(|l| l.agent),
     }
 }

@@ -1,11 +1,14 @@
 //! What anybody may do at a node: whoever is there, and whoever was and does not know better.
 
-use orch::{model::cause::Cause, store::audit::Image};
+use orch::{
+    model::{cause::Cause, edge::Edge},
+    store::audit::Image,
+};
 use serde_json::{Value, json};
 
 use super::{
     Scenario, Shape,
-    state::{AGENTS, Lease, Memory, State, TASKS, agent_field, lease, task_field},
+    state::{AGENTS, Lease, Memory, PLAN, State, TASKS, agent_field, field, lease, task_field},
 };
 use crate::fixture::ROLE;
 
@@ -93,7 +96,47 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     s.0
 }
 
+/// Both tasks as a plan.
+fn plan(s: &mut Steps, scenario: &Scenario, edge: Option<Edge>, slots: Option<u32>, image: &Image, memory: &Memory) {
+    let state = field(image, &format!("plan:{PLAN}"), "state");
+    let terms =
+        json!({"name": "x", "text": "", "total": 2, "max_queued": 9, "max_depth": 3, "max_children": 5}).to_string();
+    if !state.is_empty() {
+        let again = s.add(Kind::Late, "submit again".into(), "plan/submit", &[PLAN, &terms, "a test"]);
+        again.answer = Some([state, "0", "0", PLAN].map(str::to_owned).to_vec());
+        s.add(Kind::Late, "grow".into(), "plan/grow", &[PLAN]).answer = Some(vec!["0".into()]);
+        s.add(Kind::Person, "cancel the plan".into(), "plan/cancel", &[PLAN, "a test"]);
+        return;
+    }
+    // Its id is never given again.
+    if memory.forgotten.contains(&true) {
+        return;
+    }
+    let submit = s.add(Kind::Person, "submit".into(), "plan/submit", &[PLAN, &terms, "a test"]);
+    let mut staged = vec!["HSET".to_owned(), format!("staged:{PLAN}")];
+    for (t, id) in TASKS.into_iter().enumerate() {
+        let mut spec = json!({
+            "role": ROLE, "priority": "normal", "after": [], "labels": {}, "artifacts": [], "timeout_ms": "1",
+            "retries": scenario.retries, "lost_max": scenario.lost, "plan": PLAN, "plan_key": format!("k{t}"),
+            "max_parallel": slots,
+        });
+        if let Some(edge) = edge.filter(|_| t == 1) {
+            spec["after"] = json!([TASKS[0]]);
+            spec["edges"] = json!(json!({TASKS[0]: edge}).to_string());
+        }
+        spec.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        staged.extend([
+            (t + 1).to_string(),
+            json!({"id": id, "key": format!("k{t}"), "spec": spec, "text": "x"}).to_string(),
+        ]);
+    }
+    submit.edits = vec![staged];
+}
+
 fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) {
+    if let Shape::Plan { edge, slots } = scenario.shape {
+        return plan(s, scenario, edge, slots, image, memory);
+    }
     for (t, id) in TASKS.into_iter().enumerate() {
         // An id is never given again.
         if memory.forgotten[t] {

@@ -49,6 +49,34 @@ fn nothing_stays_blocked() {
 }
 
 #[test]
+fn plans_keep_their_bound() {
+    // Two tasks of a plan of which one may run.
+    fn plan(s: &mut Story) {
+        s.supervisor(12, 50);
+        s.spawn("shell-1");
+        s.spawn("shell-2");
+        for letter in ['j', 'k'] {
+            s.delegate(letter, &[], None);
+            let spec = &mut s.task(letter).task.spec;
+            (spec.plan, spec.max_parallel) = (Some("p-0000000001".parse().unwrap()), Some(1));
+        }
+        s.claim('j', "shell-1");
+    }
+    breaks(
+        "plans keep their bound",
+        &[(
+            |s| {
+                plan(s);
+                s.claim('k', "shell-2");
+                s.finish('j', Cause::Success);
+                s.finish('k', Cause::Success);
+            },
+            "2 of its tasks ran after event",
+        )],
+    );
+}
+
+#[test]
 fn subtasks_end_with_their_parent() {
     // A running parent, and its subtask.
     fn family(s: &mut Story) {

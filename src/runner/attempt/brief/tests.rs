@@ -98,6 +98,15 @@ fn all_that_belongs_to_a_task_stands_below_its_text() {
 }
 
 #[test]
+fn a_result_that_stands_in_the_text_is_not_shown_below_it() {
+    let results = vec![input("t-0a0a0a0a0a", "ONE"), input("t-0b0b0b0b0b", "TWO")];
+    let inserted = vec![results[0].id.clone()];
+    let text =
+        prompt(&claimed(task()), &Inputs { results, inserted, ..Inputs::default() }, &role(|_| ()), DriverKind::Claude);
+    assert!(!text.contains("ONE") && text.contains("TWO"), "{text}");
+}
+
+#[test]
 fn a_long_result_is_cut_and_lies_whole_in_a_file() {
     let long = format!("begin{}end", "x".repeat(CAP));
     let claimed = claimed(task());

@@ -5,6 +5,8 @@
 if (format or redis.call('EXISTS', P .. 'events') == 1) and (format or 0) < FORMAT then return other_format(format or 1) end
 -- A repeated call after the plan was accepted adds nothing.
 if redis.call('EXISTS', P .. 'plan:' .. ARGV[1]) == 1 then return 'ok' end
-for i = 3, #ARGV do redis.call('HSET', P .. 'staged:' .. ARGV[1], number(ARGV[2]) + i - 3, ARGV[i]) end
+local tasks = {}
+for i = 3, #ARGV do append(tasks, number(ARGV[2]) + i - 3, ARGV[i]) end
+redis.call('HSET', P .. 'staged:' .. ARGV[1], unpack(tasks))
 redis.call('PEXPIRE', P .. 'staged:' .. ARGV[1], 600000)
 return 'ok'

@@ -67,12 +67,23 @@ local function wake(name)
   if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
 end
 
+-- Whether another agent of the role could have a slot.
+local function has_free_slot(role, idle)
+  local max = tonumber(redis.call('HGET', P .. 'limits', 'max:' .. role) or '')
+  if not max then return true end
+  local waiting = redis.call('ZCOUNT', P .. 'waiting:' .. role, now, '+inf')
+  return redis.call('SCARD', P .. 'running:' .. role) - waiting + idle < max
+end
+
 -- One marker per ready task: each wakes one idle agent, not the whole herd. The two counts are read unless given.
-local function wake_role(role, ready, idle)
+-- `by_another`: another task has made it ready. The supervisor would look after the end of each task of a plan, and need not
+-- where all slots have an agent.
+local function wake_role(role, ready, idle, by_another)
   local list = P .. 'wake:role:' .. role
   ready = ready or redis.call('ZCARD', P .. 'ready:' .. role)
   if redis.call('LLEN', list) < ready then redis.call('RPUSH', list, '1') end
-  if ready > (idle or redis.call('SCARD', P .. 'idle:' .. role)) then wake('supervisor') end
+  idle = idle or redis.call('SCARD', P .. 'idle:' .. role)
+  if ready > idle and (not by_another or has_free_slot(role, idle)) then wake('supervisor') end
 end
 
 -- A slot of the role has become free, or an agent that took a marker will not act on it: wakes an idle agent if there is

@@ -6,6 +6,7 @@ local function edge_outcome(state, edge)
   if OPEN[state] then return 'open' end
   local when, on_failure = edge.when or 'succeeded', edge.on_failure or 'fail'
   if when == 'ended' then return 'met' end
+  if when == 'done' then return (state == 'succeeded' or state == 'skipped') and 'met' or 'cancel' end
   if when == 'failed' then return (state == 'failed' or state == 'cancelled') and 'met' or 'skip' end
   if state == 'succeeded' or on_failure == 'run' then return 'met' end
   if state == 'skipped' or on_failure == 'skip' then return 'skip' end
@@ -19,6 +20,12 @@ local function edge_from(first, after, edges)
   if not edges or edges == '' then return {} end
   local edge = decoded(edges)[first]
   return type(edge) == 'table' and edge or {}
+end
+
+-- A task as a reason names it: with its key where it is part of a plan.
+local function with_key(id)
+  local key = get(id, 'plan_key')[1]
+  return key and key .. ' (' .. id .. ')' or id
 end
 
 -- Whether a task waits for another one, or for one that does.
@@ -123,10 +130,11 @@ end
 
 -- From now on a task waits for these, too.
 local function wait_for(id, open)
-  for _, first in ipairs(open) do
-    redis.call('SADD', P .. 'deps:' .. id, first)
-    redis.call('SADD', P .. 'dependents:' .. first, id)
+  -- Lua passes no more than some thousand arguments.
+  for from = 1, #open, 1000 do
+    redis.call('SADD', P .. 'deps:' .. id, unpack(open, from, math.min(#open, from + 999)))
   end
+  for _, first in ipairs(open) do redis.call('SADD', P .. 'dependents:' .. first, id) end
 end
 
 -- A task that had ended is open again: what comes after it or after a task above it that has ended, and still waits, waits

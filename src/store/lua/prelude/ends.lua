@@ -26,25 +26,35 @@ propagate_end = function(id, to)
   end
   local dependents = redis.pcall('SMEMBERS', P .. 'dependents:' .. id)
   local left = {}
-  if #dependents > 0 then add_open_work(id, left, {}) end
+  local which = id
+  if #dependents > 0 then
+    add_open_work(id, left, {})
+    which = with_key(id)
+  end
   for _, dependent in ipairs(dependents) do
     local f = get(dependent, 'state', 'role', 'unapproved', 'after', 'edges', 'awaits', 'parent')
     local edge = edge_from(id, f[4], f[5])
     -- It comes after a task that had left this one open, and waits until this one has ended, however.
     if not edge then redis.call('SREM', P .. 'dependents:' .. id, dependent) end
-    if (f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3]) and is_sound(dependent) then
-      local outcome = edge and edge_outcome(to, edge) or 'met'
+    if f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3] then
+      local outcome, deps = edge and edge_outcome(to, edge) or 'met', P .. 'deps:' .. dependent
       -- A subtask ends with its parent.
       if to ~= 'succeeded' and f[7] == id then outcome = 'cancel' end
+      -- Looked at only where it moves, because most tasks of a plan wait for several others.
+      if outcome ~= 'met' and not is_sound(dependent) then outcome = 'damaged' end
       if outcome == 'cancel' or outcome == 'skip' and is_cancelled_by_another(f[4], f[5]) then
-        cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to, CODE.dependency_ended)
+        cancel(dependent, 'it waited for ' .. which .. ', which ended as ' .. to, CODE.dependency_ended)
       elseif outcome == 'skip' then
-        skip(dependent, 'it is not needed, because ' .. id .. ' ended as ' .. to)
-      elseif redis.call('SREM', P .. 'deps:' .. dependent, id) == 1 then
+        skip(dependent, 'it is not needed, because ' .. which .. ' ended as ' .. to)
+      elseif outcome == 'met' and redis.call('SREM', deps, id) == 1 then
         -- From within a task, only its own end is waited for.
         if #left > 0 and not with_ancestors(dependent)[id] then wait_for(dependent, not_behind(dependent, left)) end
-        if f[1] == 'blocked' and redis.call('SCARD', P .. 'deps:' .. dependent) == 0 then
-          move(dependent, 'blocked', 'ready', f[2], nil, nil, 'the last task it waited for, ' .. id .. ', has ' .. (to == 'succeeded' and 'succeeded' or 'ended as ' .. to))
+        if f[1] == 'blocked' and redis.call('SCARD', deps) == 0 then
+          if is_sound(dependent) then
+            move(dependent, 'blocked', 'ready', f[2], nil, nil, 'the last task it waited for, ' .. which .. ', has ' .. (to == 'succeeded' and 'succeeded' or 'ended as ' .. to))
+          else
+            redis.call('SADD', deps, id)
+          end
         end
       end
     end
@@ -93,7 +103,7 @@ end
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code', 'resumed',
-    'deadline_at', 'asks', 'reserves', 'approval')
+    'deadline_at', 'asks', 'reserves', 'approval', 'drafts_plan')
   if f[7] and cause ~= CAUSE.success then
     cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
   end
@@ -252,6 +262,7 @@ local function end_attempt(id, e)
     if is_accepted_first then
       local answer = decoded(e.result or '').text
       local text = 'Is the result of this task accepted? ' .. (answer and 'It is: ' .. short(tostring(answer), 2000) or 'It has none.')
+      if f[15] then text = 'Is this plan to be submitted?\n' .. string.sub(tostring(answer or ''), 1, 16000) end
       raise_question(id, {number = redis.call('LLEN', P .. 'questions:' .. id) + 1, tokens = {}, kind = 'acceptance', text = text,
         options = '', attempt = attempt.number, asked_at = now}, nil)
     -- A question was already notified when it was asked.

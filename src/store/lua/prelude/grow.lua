@@ -1,7 +1,9 @@
 -- Part of the prelude of the transitions of plans: accepted tasks of a plan become tasks, some in each call.
 
 -- How many in one call: Redis serves no other caller meanwhile.
-local GROWN_AT_ONCE = 100
+local GROWN_AT_ONCE = 50
+-- How many are read at once: Lua passes no more than some thousand arguments.
+local READ_AT_ONCE = 500
 
 -- Makes further ones of a plan's accepted tasks, in their order, in which each comes after those before it. Returns how many
 -- are left.
@@ -10,23 +12,28 @@ local function grow(plan, at_most)
   local f = redis.call('HMGET', record, 'made', 'total', 'by', 'depth', 'parent')
   local made, total = number(f[1]), number(f[2])
   local above = with_ancestors(f[5])
-  for at = made + 1, math.min(total, made + at_most) do
-    local item = decoded(redis.call('HGET', staged, at) or '')
-    local spec = item.spec
-    if spec then
-      spec.depth = number(f[4])
-      local open, first, its_state, outcome = open_predecessors(spec.after, decoded(spec.edges or ''), above)
-      accept(item.id, spec, nil, item.text, item.context, open or {first}, 'planned by ' .. (f[3] or ''), spec.escalation)
-      redis.call('HSET', P .. 'plan_tasks:' .. plan, item.key, item.id)
-      redis.call('HDEL', staged, at)
-      if outcome == 'skip' then
-        skip(item.id, 'it is not needed, because ' .. first .. ' ended as ' .. its_state)
-      elseif outcome then
-        cancel(item.id, 'it waited for ' .. first .. ', which ended as ' .. its_state, CODE.dependency_ended)
+  local last = math.min(total, made + at_most)
+  while made < last do
+    local places = {}
+    for at = made + 1, math.min(last, made + READ_AT_ONCE) do places[#places + 1] = at end
+    for _, text in ipairs(redis.call('HMGET', staged, unpack(places))) do
+      local item = decoded(text or '')
+      local spec = item.spec
+      if spec then
+        spec.depth = number(f[4])
+        local open, first, its_state, outcome = open_predecessors(spec.after, decoded(spec.edges or ''), above)
+        accept(item.id, spec, nil, item.text, item.context, open or {first}, 'planned by ' .. (f[3] or ''), spec.escalation)
+        redis.call('HSET', P .. 'plan_tasks:' .. plan, item.key, item.id)
+        if outcome == 'skip' then
+          skip(item.id, 'it is not needed, because ' .. with_key(first) .. ' ended as ' .. its_state)
+        elseif outcome then
+          cancel(item.id, 'it waited for ' .. with_key(first) .. ', which ended as ' .. its_state, CODE.dependency_ended)
+        end
       end
+      made = made + 1
+      redis.call('HSET', record, 'made', made)
     end
-    redis.call('HSET', record, 'made', at)
-    made = at
+    redis.call('HDEL', staged, unpack(places))
   end
   if made == total then
     redis.call('DEL', staged)

@@ -36,8 +36,10 @@ local function read_entry(entry)
   return string.match(entry, '\1(.)([^\1]*)\1(.*)$')
 end
 
--- What a task needs: {mode, pattern} each. `writes` and `reads` are the fields of its record.
-local function wants_of(writes, reads)
+-- What a task needs: {mode, pattern} each. `writes`, `reads`, `plan` and `max_parallel` are the fields of its record. The last
+-- of them may be one of the slots of its plan, with mode 's' and the plan in place of a pattern: it is counted and not
+-- recorded in `locks`, and otherwise waited for like a lock.
+local function wants_of(writes, reads, plan, max_parallel)
   local wants = {}
   for mode, field in pairs({w = writes or '', r = reads or ''}) do
     if field ~= '' then
@@ -46,6 +48,7 @@ local function wants_of(writes, reads)
       end
     end
   end
+  if plan and max_parallel then wants[#wants + 1] = {'s', plan, number(max_parallel)} end
   return wants
 end
 
@@ -99,7 +102,12 @@ end
 -- The first of some wants that a task lacks, and the entry that keeps it out; nil where it lacks none.
 local function lacked(id, wants)
   for _, want in ipairs(wants) do
-    local entry = blocker(id, want[1], want[2])
+    local entry
+    if want[1] ~= 's' then
+      entry = blocker(id, want[1], want[2])
+    elseif number(redis.call('HGET', P .. 'plan:' .. want[2], 'n:running')) >= want[3] then
+      entry = entry_of('s', want[2], '')
+    end
     if entry then return want, entry end
   end
 end
@@ -108,9 +116,11 @@ end
 local function take_locks(holder, wants, why)
   local note = cjson.encode({at = now, reason = why})
   for _, want in ipairs(wants) do
-    local entry = entry_of(want[1], want[2], holder)
-    redis.call('ZADD', P .. 'locks', 0, entry)
-    redis.call('HSETNX', P .. 'held:' .. holder, entry, note)
+    if want[1] ~= 's' then
+      local entry = entry_of(want[1], want[2], holder)
+      redis.call('ZADD', P .. 'locks', 0, entry)
+      redis.call('HSETNX', P .. 'held:' .. holder, entry, note)
+    end
   end
 end
 
@@ -134,9 +144,16 @@ end
 -- A ready task lacks a lock: it leaves the ready tasks, and waits in the queue of that lock. One that was parked before has
 -- been overtaken; a task that needs many locks is overtaken most often.
 local function park(id, role, wants, want, entry)
-  local f = get(id, 'parent', 'parked', 'parked_at')
+  local f = get(id, 'parent', 'parked', 'parked_at', 'offered')
   if f[2] then leave_queue(id, f[2]) end
   local queue = entry_of(want[1], want[2], role .. '\1' .. (f[1] or ''))
+  if f[4] and f[4] ~= queue then
+    -- What it was offered for it has not taken: the next one of that queue may.
+    local _, pattern = read_entry(f[4])
+    redis.call('RPUSH', P .. 'lock_offers',
+      cjson.encode({mode = 'w', pattern = pattern, min = '[' .. f[4], max = '[' .. f[4]}))
+    wake('supervisor')
+  end
   quit_ready(id, role)
   redis.call('ZADD', P .. 'parked:' .. string.match(queue, '\1(.*)$'), string.format('%.0f', place_in(id)), id)
   redis.call('ZADD', P .. 'wants', 0, queue)
@@ -146,9 +163,10 @@ local function park(id, role, wants, want, entry)
   if not f[3] then
     redis.call('HSET', P .. 'task:' .. id, 'parked_at', now)
     redis.call('ZADD', P .. 'parked', now, id)
-    local what = 'waits for the lock of ' .. want[2] .. ': '
-    event(EVENT.task_parked, id, nil, 'ready', 'ready', what .. holder .. ' has locked ' .. its_pattern)
-  else
+    local what = 'waits for the lock of ' .. want[2] .. ': ' .. holder .. ' has locked ' .. its_pattern
+    if want[1] == 's' then what = 'waits until fewer than ' .. want[3] .. ' tasks of its plan run' end
+    event(EVENT.task_parked, id, nil, 'ready', 'ready', what)
+  elseif want[1] ~= 's' then
     local overtaken = redis.call('HINCRBY', P .. 'task:' .. id, 'overtaken', 1)
     if overtaken * #wants >= OVERTAKEN then reserve_locks(id, wants) end
   end
@@ -169,7 +187,7 @@ local function offer_queue(queue)
       return
     end
     offers_left = offers_left - 1
-    local wants = wants_of(unpack(get(id, 'writes', 'reads'), 1, 2))
+    local wants = wants_of(unpack(get(id, 'writes', 'reads', 'plan', 'max_parallel'), 1, 4))
     local want, entry = lacked(id, wants)
     if want and want[1] == mode and want[2] == pattern then return end
     if want then
@@ -180,7 +198,7 @@ local function offer_queue(queue)
       redis.call('HSET', P .. 'task:' .. id, 'offered', queue)
       join_ready(id, role)
       wake_role(role)
-      if mode == 'w' then return end
+      if mode ~= 'r' then return end
     end
   end
 end
@@ -220,6 +238,15 @@ local function offer_locks(entries)
         cjson.encode({mode = mode, pattern = pattern, min = range[1], max = range[2]}))
     end
   end
+  offer_further()
+end
+
+-- One task less of a plan runs: offers what waits for a slot of it, one task of each role.
+local function offer_slots(plan)
+  if redis.call('EXISTS', P .. 'wants') == 0 then return end
+  local queues = plan .. '\1'
+  redis.call('RPUSH', P .. 'lock_offers',
+    cjson.encode({mode = 'w', pattern = plan, min = '[' .. queues .. 's', max = '(' .. queues .. 't'}))
   offer_further()
 end
 

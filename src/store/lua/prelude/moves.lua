@@ -32,7 +32,7 @@ end
 local function move(id, from, to, role, score, agent, reason, data, code, set, drop)
   if not allows(TASK, from, to) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'task:' .. id
-  local f = redis.call('HMGET', record, 'plan', 'writes', 'reads', 'share', 'slot_at', 'priority')
+  local f = redis.call('HMGET', record, 'plan', 'writes', 'reads', 'share', 'slot_at', 'priority', 'max_parallel')
   set, drop = set or {}, drop or {}
   append(set, 'state', to, 'since', now)
   redis.call('ZREM', P .. 'state:' .. from, id)
@@ -43,7 +43,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
       take_slot(role, f[4] or '-', f[6])
     end
     quit_ready(id, role, f[6], f[4])
-    if f[2] or f[3] then leave_ready(id, to, f[2], f[3], drop) end
+    if f[2] or f[3] or f[7] then leave_ready(id, to, f[2], f[3], drop) end
   elseif from == 'running' then
     redis.call('SREM', P .. 'running:' .. role, id)
     redis.call('ZREM', P .. 'waiting:' .. role, id)
@@ -83,9 +83,10 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   redis.call('HSET', record, unpack(set))
   event('task.' .. to, id, agent, from, to, reason, data, code)
   if f[1] then count_in_plan(f[1], from, to) end
+  if f[7] and from == 'running' then offer_slots(f[1]) end
   if to == 'ready' then
     join_ready(id, role)
-    wake_role(role)
+    wake_role(role, nil, nil, from == 'blocked')
   elseif to == 'running' then
     redis.call('SADD', P .. 'running:' .. role, id)
   elseif to == 'delayed' then
@@ -191,8 +192,12 @@ local function accept(id, spec, key, text, context, open, why, escalation)
     redis.call('RPUSH', P .. 'children:' .. spec.parent, id)
     count_child(spec.parent, 1)
   end
-  for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
   wait_for(id, open)
+  local waits = {}
+  for _, first in ipairs(open) do waits[first] = true end
+  for _, dependency in ipairs(spec.after) do
+    if not waits[dependency] then redis.call('SADD', P .. 'dependents:' .. dependency, id) end
+  end
   local trail = P .. 'trail:' .. id
   if escalation then
     redis.pcall('RPUSH', trail,

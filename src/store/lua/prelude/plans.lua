@@ -8,7 +8,7 @@ local touched = {}
 local function count_in_plan(plan, from, to)
   local record = P .. 'plan:' .. plan
   -- Redis may have lost it.
-  if redis.call('EXISTS', record) == 0 then return end
+  if not touched[plan] and redis.call('EXISTS', record) == 0 then return end
   if from then redis.call('HINCRBY', record, 'n:' .. from, -1) end
   if to then redis.call('HINCRBY', record, 'n:' .. to, 1) end
   if from and not OPEN[from] and to and OPEN[to] then redis.call('HDEL', record, 'cancelling') end
@@ -57,7 +57,7 @@ end
 -- The state that a plan is in by its tasks.
 local function state_of_plan(plan)
   local n = redis.call('HMGET', P .. 'plan:' .. plan, 'n:blocked', 'n:ready', 'n:delayed', 'n:held', 'n:running', 'n:failed',
-    'n:cancelled', 'made', 'total', 'cancelling')
+    'n:cancelled', 'made', 'total', 'cancelling', 'state')
   local cancelling = n[10]
   for i = 1, 9 do n[i] = number(n[i]) end
   if n[8] < n[9] then return 'running' end
@@ -66,6 +66,8 @@ local function state_of_plan(plan)
     return works and 'running' or 'held'
   end
   if cancelling and n[7] > 0 then return 'cancelled' end
+  -- What made up for a failure may be forgotten before the failed task is.
+  if n[11] == 'succeeded' then return 'succeeded' end
   return n[6] + n[7] > 0 and has_failed_task(plan) and 'failed' or 'succeeded'
 end
 
@@ -86,6 +88,8 @@ local function judge_plans()
         redis.call('HDEL', record, 'ended_at')
       else
         redis.call('HSET', record, 'ended_at', now)
+        -- What a person does to it afterwards is no part of its cancellation.
+        if to ~= 'cancelled' then redis.call('HDEL', record, 'cancelling') end
       end
       local what = 'plan ' .. (f[2] or '') .. ' ' .. PLAN_IS[to]
       if to == 'cancelled' and f[4] then what = what .. ': ' .. f[4] end

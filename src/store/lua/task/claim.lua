@@ -95,9 +95,9 @@ repeat
   end
   sound, state, its_role, attempts, timeout_ms, deadline_at = is_sound(id)
   if not sound or state ~= 'ready' or its_role ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
-  local f, entry = get(id, 'writes', 'reads'), nil
-  if f[1] or f[2] then
-    local wants = wants_of(f[1], f[2])
+  local f, entry = get(id, 'writes', 'reads', 'plan', 'max_parallel'), nil
+  if f[1] or f[2] or f[4] then
+    local wants = wants_of(unpack(f, 1, 4))
     want, entry = lacked(id, wants)
     if want then park(id, role, wants, want, entry) end
   end

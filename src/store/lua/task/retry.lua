@@ -75,7 +75,7 @@ while retried[at] do
   for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. retried[at])) do
     local f = get(dependent, 'state', 'code', 'unapproved')
     if (f[1] == 'cancelled' and f[2] == CODE.dependency_ended or f[1] == 'skipped') and not f[3]
-      and again(dependent, 'the task that it waits for, ' .. retried[at] .. ', was retried') then
+      and again(dependent, 'the task that it waits for, ' .. with_key(retried[at]) .. ', was retried') then
       reply[#reply + 1] = dependent
       retried[#retried + 1] = dependent
     end
