@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 const FIXED: [&str; 8] =
     ["namespace", "root", "redis", "tmux", "master.role", "master.session", "supervisor.heartbeat", "supervisor.lease"];
 /// Keys that change nothing about an agent: only the supervisor reads them.
-const OF_SUPERVISOR: [&str; 4] = ["supervisor", "day_budget", "retry", "schedules"];
-const OF_ROLES: [&str; 6] = ["min", "max", "day_budget", "expected_use", "max_concurrent", "rate_limit"];
+const OF_SUPERVISOR: [&str; 5] = ["supervisor", "day_budget", "retry", "schedules", "router"];
+const OF_ROLES: [&str; 9] =
+    ["min", "max", "day_budget", "expected_use", "max_concurrent", "rate_limit", "routes", "tags", "escalate_to"];
 /// Columns of a value that is shown.
 const VALUE: usize = 60;
 

@@ -87,6 +87,9 @@ pub struct Config {
     pub retry: RetryPolicy,
     /// `[agents]`: the order in which `auto` looks for programs.
     pub agents: AgentsConfig,
+    /// `[routing]`: the program that chooses among equally good roles, and its arguments; empty: none.
+    #[serde(default)]
+    pub router: Vec<String>,
     /// The agent that `orch start` starts.
     pub master: MasterConfig,
     /// Every role by its name, the built-in ones included.

@@ -36,6 +36,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
     let retry = resolver.retry("retry", &written.retry, &RetryPolicy::default());
     let agents = resolver.agents(written);
     resolver.order.clone_from(&agents.order);
+    let router = resolver.router(written);
     let master = resolver.master(&written.master, &written.roles);
     let roles = resolver.roles(written, &retry, &master);
     resolver.fits(written, &supervisor, &roles);
@@ -64,6 +65,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
         supervisor,
         retry,
         agents,
+        router,
         master,
         roles,
         schedules,
@@ -129,6 +131,14 @@ impl Resolver<'_> {
             );
         }
         meant
+    }
+
+    fn router(&mut self, written: &Written) -> Vec<String> {
+        if let Some(at) = written.router.as_ref().filter(|at| at.value.first().is_none_or(String::is_empty)) {
+            let what = "must start with the program to run; remove the key to run none";
+            self.diagnostics.add(at.line, "routing.router", what);
+        }
+        value(&written.router).unwrap_or_default()
     }
 
     fn retry(&mut self, table: &str, written: &WrittenRetry, default: &RetryPolicy) -> RetryPolicy {

@@ -46,6 +46,7 @@ pub(super) struct Written {
     pub supervisor: WrittenSupervisor,
     pub retry: WrittenRetry,
     pub agents_order: Option<At<Vec<At<DriverKind>>>>,
+    pub router: Option<At<Vec<String>>>,
     pub master: WrittenMaster,
     pub roles: BTreeMap<String, WrittenRole>,
     pub schedules: BTreeMap<String, WrittenSchedule>,
@@ -199,6 +200,9 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let mut agents = top.section("agents", "agents");
     let agents_order = agents.list_of("order", &values::agent_names(), values::agent_program);
     agents.finish();
+    let mut routing = top.section("routing", "routing");
+    let router = words(routing.list("router", values::command_word));
+    routing.finish();
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
     let schedules = top.section("schedules", "schedules").each("schedules.NAME", schedules::read).into_iter().collect();
@@ -215,6 +219,7 @@ fn file(mut top: Section<'_, '_>) -> Written {
         supervisor,
         retry,
         agents_order,
+        router,
         master,
         roles,
         schedules,

@@ -16,6 +16,8 @@ words! {
         Route = "route",
         /// It has the best record among those that fit equally well.
         Record = "record",
+        /// The router chose it among equals.
+        Router = "router",
         /// It is the first of equals: lower tiers go first, then other roles than the master's, then the alphabet decides.
         Order = "order",
     }
@@ -41,6 +43,9 @@ pub struct Routing {
     pub by: RoutedBy,
     /// Each role that was considered, the best first, then those that were left out.
     pub scores: Vec<RoleScore>,
+    /// Why the router did not choose, where it should have; `null`: it was not asked, or has answered.
+    #[serde(default)]
+    pub router_failed: Option<String>,
 }
 
 impl Routing {
@@ -50,9 +55,11 @@ impl Routing {
             RoutedBy::Only => "no other role could take it",
             RoutedBy::Route => "it fits its text best",
             RoutedBy::Record => "it has the best record (successes for the cost) of those that fit equally well",
+            RoutedBy::Router => "the router chose it among those that are equally good",
             RoutedBy::Order => "it is the first of those that are equally good",
         };
-        format!("It was delegated to {AUTO}, and role {} was chosen: {why}.", self.role)
+        let failed = self.router_failed.as_ref().map(|why| format!(" (the router gave no answer: {why})"));
+        format!("It was delegated to {AUTO}, and role {} was chosen: {why}{}.", self.role, failed.unwrap_or_default())
     }
 }
 

@@ -48,6 +48,7 @@ mod requests;
 mod restart;
 mod retry_deadline;
 mod route;
+mod router;
 mod schedules;
 pub mod socket;
 mod status;

@@ -3,13 +3,13 @@
 //! Only roles to which the caller may delegate without a person's approval are considered, for the task and for the tiers to
 //! which it may go on: routing adds no right. A role that the caller names is never replaced.
 
-use super::{Delegate, Ops, delegate::takes_tasks};
+use super::{Delegate, Ops, delegate::takes_tasks, router};
 use crate::{
     config::{DriverKind, Role},
     error::{Error, Result},
-    model::routing::{AUTO, RoleScore, Routing},
+    model::routing::{AUTO, RoleScore, RoutedBy, Routing},
     plan,
-    routing::{self, Candidate},
+    routing::{self, Candidate, Choice},
     store::records::Known,
 };
 
@@ -45,11 +45,26 @@ impl Ops {
             .zip(known)
             .map(|(role, known)| self.candidate(role, known, free.get(role.name.as_str()).copied(), inserts_result))
             .collect();
-        let routing = routing::choose(&asked.text, &asked.needs, &candidates).map_err(|left_out| nowhere(&left_out))?;
+        let choice = routing::choose(&asked.text, &asked.needs, &candidates).map_err(|left_out| nowhere(&left_out))?;
+        let routing = self.ask_router(choice, &asked.text).await;
         let tiers = tiers(&routing.role, &candidates);
         asked.role = Some(routing.role.clone());
         asked.needs.clear();
         Ok(Some(Routed { routing, tiers }))
+    }
+
+    /// The choice, once the router has had its say, where one is configured and several roles are equally good.
+    async fn ask_router(&self, choice: Choice, text: &str) -> Routing {
+        let Choice { mut routing, equals } = choice;
+        if equals.len() < 2 || self.config.router.is_empty() {
+            return routing;
+        }
+        let asked: Vec<&RoleScore> = routing.scores.iter().filter(|one| equals.contains(&one.role)).collect();
+        match router::ask(&self.config.router, &self.config.root, text, &asked).await {
+            Ok(role) => (routing.role, routing.by) = (role, RoutedBy::Router),
+            Err(why) => routing.router_failed = Some(why),
+        }
+        routing
     }
 
     fn candidate<'a>(

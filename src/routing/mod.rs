@@ -6,8 +6,8 @@
 //!    match. A role that lacks a tag which the task needs is left out. So is a script or a command whose routes do not match: it
 //!    does not read its text.
 //! 2. *Record*: successes for the cost. A role that was tried seldom counts as good and as cheap as any, so that it is tried.
-//! 3. Among equals, the lower tier goes first (`escalate_to` names the next one), then any other role than the master's, then the
-//!    alphabet decides.
+//! 3. Among equals, the router decides, where one is configured; else the lower tier goes first (`escalate_to` names the next one),
+//!    then any other role than the master's, then the alphabet decides.
 
 use std::collections::BTreeMap;
 
@@ -76,11 +76,20 @@ fn why(error: &regex::Error) -> String {
     }
 }
 
+/// A choice, which a router may still change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// What was chosen.
+    pub routing: Routing,
+    /// The roles that are equally good, the chosen one among them.
+    pub equals: Vec<String>,
+}
+
 /// Chooses a role for a text.
 ///
 /// # Errors
 /// The roles that were considered, none of which may be chosen.
-pub fn choose(text: &str, needs: &[String], candidates: &[Candidate<'_>]) -> Result<Routing, Vec<RoleScore>> {
+pub fn choose(text: &str, needs: &[String], candidates: &[Candidate<'_>]) -> Result<Choice, Vec<RoleScore>> {
     let tiers = tiers(candidates);
     let cheapest = candidates.iter().filter_map(|one| one.record.cost_usd).map(|usd| usd.max(LEAST_USD));
     let cheapest = cheapest.min_by(f64::total_cmp);
@@ -110,7 +119,9 @@ pub fn choose(text: &str, needs: &[String], candidates: &[Candidate<'_>]) -> Res
         _ => RoutedBy::Order,
     };
     let role = equals.first().map(|one| one.role.clone()).unwrap_or_default();
-    Ok(Routing { role, by, scores: judged.into_iter().map(|(_, one)| one).collect() })
+    let equals = equals.iter().map(|one| one.role.clone()).collect();
+    let scores = judged.into_iter().map(|(_, one)| one).collect();
+    Ok(Choice { routing: Routing { role, by, scores, router_failed: None }, equals })
 }
 
 fn judge(text: &str, needs: &[String], candidate: &Candidate<'_>, cheapest: Option<f64>) -> (Fit, RoleScore) {
@@ -168,7 +179,8 @@ mod tests {
 
     fn chosen(text: &str, needs: &[&str], candidates: &[Candidate<'_>]) -> (String, RoutedBy) {
         let needs: Vec<String> = needs.iter().map(|tag| (*tag).to_owned()).collect();
-        let routing = choose(text, &needs, candidates).unwrap();
+        let Choice { routing, equals } = choose(text, &needs, candidates).unwrap();
+        assert!(equals.contains(&routing.role) && (equals.len() > 1) == (routing.by == RoutedBy::Order));
         (routing.role, routing.by)
     }
 

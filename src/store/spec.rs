@@ -195,7 +195,12 @@ mod tests {
             approval: Some(ApprovalRule::After),
             max_cost_usd: Some(1.5),
             max_tokens: Some(7),
-            routing: Some(Routing { role: "shell".into(), by: RoutedBy::Only, scores: Vec::new() }),
+            routing: Some(Routing {
+                role: "shell".into(),
+                by: RoutedBy::Only,
+                scores: Vec::new(),
+                router_failed: None,
+            }),
             tiers: vec!["opus".into()],
             allowed_tools: vec!["Bash(a b)".into()],
         }

@@ -99,6 +99,10 @@ fn routes_and_tiers_are_checked() {
             "sessions.toml:4: roles.b.escalate_to forms a cycle: b (line 4) -> c (line 6) -> b",
         ),
         (
+            "[routing]\nrouter = []",
+            "sessions.toml:2: routing.router must start with the program to run; remove the key to run none",
+        ),
+        (
             "[roles.a]\nescalate_to = 'shell'",
             "sessions.toml:2: roles.a.escalate_to is wrong: role shell runs scripts, and would run a text",
         ),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{done, text};
+use super::{done, program, text};
 use crate::common::World;
 
 /// Three roles of scripts, each for texts of its own; the first two are tiers.
@@ -76,6 +76,41 @@ fn the_role_with_the_better_record_is_chosen_among_those_that_fit() {
     assert_eq!((&task["role"], &task["routing"]["by"]), (&json!("other"), &json!("record")), "{task:#}");
     let low = task["routing"]["scores"].as_array().unwrap().iter().find(|one| one["role"] == "low").unwrap();
     assert_eq!((&low["tries"], &low["successes"]), (&json!(6), &json!(0)), "{task:#}");
+}
+
+#[test]
+fn a_router_decides_among_equals_alone_and_one_that_fails_changes_nothing() {
+    let world = World::started(&format!("{ROLES}[routing]\nrouter = ['./route.sh']\n"));
+    // Nothing of the caller's environment that is not its own, and what it is asked about.
+    let [asked, environment] = ["asked", "environment"].map(|name| world.file(name).display().to_string());
+    program(&world, "route.sh", &format!("cat > '{asked}'; env > '{environment}'; printf other"));
+    let task = done(&world, &["--role", "auto", "true # both"]);
+    assert_eq!((&task["role"], &task["routing"]["by"]), (&json!("other"), &json!("router")), "{task:#}");
+    let asked: serde_json::Value = serde_json::from_str(&world.lines("asked").concat()).unwrap();
+    assert_eq!(
+        (&asked["text"], asked["roles"].as_array().map(Vec::len)),
+        (&json!("true # both"), Some(2)),
+        "{asked:#}"
+    );
+    assert!(
+        !world.lines("environment").iter().any(|line| line.starts_with("ORCH")),
+        "{:?}",
+        world.lines("environment")
+    );
+    // Only one role fits.
+    std::fs::remove_file(world.file("asked")).unwrap();
+    let task = done(&world, &["--role", "auto", "hard() { :; }; hard"]);
+    assert_eq!((&task["routing"]["by"], world.file("asked").exists()), (&json!("only"), false));
+    for (script, why) in [("echo nobody", "it answered 'nobody'"), ("exit 3", "it ended with exit status: 3")] {
+        program(&world, "route.sh", script);
+        let task = done(&world, &["--role", "auto", "true # both"]);
+        assert_eq!((&task["role"], &task["routing"]["by"]), (&json!("low"), &json!("order")), "{task:#}");
+        let failed = task["routing"]["router_failed"].as_str().unwrap_or_default();
+        assert!(failed.contains(why), "{task:#}");
+        let said = world.orch(&["why", task["id"].as_str().unwrap()]).ok();
+        assert!(said.contains("the router gave no answer"), "{said}");
+    }
+    world.stop_and_check_nothing_left();
 }
 
 #[test]
