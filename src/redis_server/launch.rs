@@ -185,6 +185,11 @@ fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &
     if said.contains("No space left on device") || disk_is_full(dir) {
         return full_disk(dir);
     }
+    if let Some((_, why)) = said.split_once("Failed opening Unix socket: ") {
+        let why = why.lines().next().unwrap_or_default();
+        return Error::config(format!("Redis cannot open its socket {} ({why})", spec.socket.display()))
+            .hint("a network file system may have no sockets: set ORCH_HOME to a folder of your own on a local disk");
+    }
     if status.signal() == Some(libc::SIGKILL) {
         // By a person, or by the kernel where memory was short: it may go better next time. What it had said until then
         // of its append-only file says nothing of damage.

@@ -121,6 +121,18 @@ impl Drop for Foreign {
 }
 
 #[tokio::test]
+async fn a_folder_that_holds_no_socket_is_named() {
+    let mut home = Home::new();
+    home.spec.socket = home.path().join("missing/redis.sock");
+    let error = home.start_error().await;
+    assert!(
+        error.message.starts_with("Redis cannot open its socket ") && error.message.contains("missing"),
+        "{error:?}"
+    );
+    assert!(error.hint.unwrap().contains("ORCH_HOME"));
+}
+
+#[tokio::test]
 async fn it_starts_private_and_durable_and_leaves_nothing_when_shut_down() {
     let home = Home::new();
     let (server, origin) = home.start().await;
