@@ -10,7 +10,7 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 16] = [
+const PRELUDE: [&str; 17] = [
     "base",
     "people",
     "usage",
@@ -25,6 +25,7 @@ const PRELUDE: [&str; 16] = [
     "moves",
     "records",
     "ends",
+    "approvals",
     "grow",
     "schedules",
 ];

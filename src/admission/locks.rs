@@ -30,8 +30,6 @@ pub fn lacking<'a>(
     locks: &'a [Lock],
     now: Timestamp,
 ) -> Option<(Pattern, &'a Lock)> {
-    let wants = task.writes.iter().map(|pattern| (LockMode::Write, pattern));
-    let mut wants = wants.chain(task.reads.iter().map(|pattern| (LockMode::Read, pattern)));
     let keeps_out = |lock: &&Lock| match (lock.holder, &lock.task) {
         (HolderKind::Task, Some(holder)) => *holder != task.id && !above.contains(holder),
         (HolderKind::Reservation, Some(holder)) => {
@@ -39,10 +37,30 @@ pub fn lacking<'a>(
         }
         _ => lock.until.is_none_or(|until| until > now),
     };
-    wants.find_map(|(mode, pattern)| {
+    wants(task).find_map(|(mode, pattern)| {
         let lock = locks.iter().filter(|lock| lock.excludes(mode, pattern)).find(keeps_out)?;
         Some((pattern.clone(), lock))
     })
+}
+
+/// Returns what a task locks, each with its mode.
+pub fn wants(task: &Task) -> impl Iterator<Item = (LockMode, &Pattern)> {
+    let writes = task.writes.iter().map(|pattern| (LockMode::Write, pattern));
+    writes.chain(task.reads.iter().map(|pattern| (LockMode::Read, pattern)))
+}
+
+/// Returns the running tasks that have a lock which a ready task lacks, each with what is locked. `above` are the tasks above
+/// it, whose locks do not keep it out.
+pub fn kept_by_tasks<'a>(
+    task: &'a Task,
+    above: &'a [TaskId],
+    locks: &'a [Lock],
+) -> impl Iterator<Item = (Pattern, &'a TaskId)> {
+    let keeps_out = |lock: &&Lock| {
+        lock.holder == HolderKind::Task && wants(task).any(|(mode, pattern)| lock.excludes(mode, pattern))
+    };
+    let kept = locks.iter().filter(keeps_out).filter_map(|lock| Some((lock.pattern.clone(), lock.task.as_ref()?)));
+    kept.filter(|(_, holder)| **holder != task.id && !above.contains(holder))
 }
 
 impl Lacking {

@@ -12,6 +12,7 @@
 //! - *a start*: the supervisor starts another agent of the role. All of these block it as well, and so do an open breaker,
 //!   `max_agents`, too little memory or disk space, a missing role, and a supervisor that does not run.
 
+pub mod deadlock;
 mod gate;
 pub mod locks;
 pub mod shares;

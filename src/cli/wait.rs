@@ -61,6 +61,7 @@ pub(super) async fn noting_held(ops: &Client, wait: types::Wait) -> Result<Waite
                     errors::note(&format!("{} is held{reason}; it continues after: orch retry {}", task.id, task.id));
                 }
             }
+            WaitStep::Locked { task, what, command } => errors::note(&format!("{task}: {what}; {command} releases it")),
             WaitStep::Done(waited) => return waited.in_time(limit),
         }
     }

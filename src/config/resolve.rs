@@ -270,6 +270,9 @@ impl Resolver<'_> {
         };
         role.day_budget = day(&written.day);
         role.approval = pick(&written.approval, ApprovalRule::None);
+        role.approval_timeout = value(&written.approval_timeout);
+        role.approval_default = value(&written.approval_default);
+        self.check_approval(&table, written);
         role.account_name = value(&written.account);
         role.max_concurrent = value(&written.max_concurrent);
         role.rate_limit = value(&written.rate_limit);
@@ -345,6 +348,7 @@ fn agent_options(written: &WrittenRole) -> AgentOptions {
         max_cost_usd: value(&written.max_cost_usd),
         resume: pick(&written.resume, default.resume),
         hold_denied: pick(&written.on_denial, default.hold_denied),
+        on_collision: value(&written.on_collision),
         prompt: value(&written.prompt),
         prompt_template: value(&written.prompt_template),
     }

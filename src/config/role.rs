@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Auth, InheritEnv};
 use crate::{
     drivers::{AgentOptions, DriverKind, RoleSettings},
-    model::{approval::ApprovalRule, network::Network, pace::Pace, retry::RetryPolicy},
+    model::{approval::ApprovalRule, network::Network, pace::Pace, question::Approval, retry::RetryPolicy},
 };
 
 /// A kind of agent: how it is started, how many there may be, what it may do.
@@ -82,6 +82,12 @@ pub struct Role {
     /// When a person is asked about each of its tasks.
     #[serde(default)]
     pub approval: ApprovalRule,
+    /// How long an approval of one of its tasks may take; `None`: any time.
+    #[serde(default)]
+    pub approval_timeout: Option<Duration>,
+    /// What is decided then; `None`: it is denied.
+    #[serde(default)]
+    pub approval_default: Option<Approval>,
     /// Whose account its program works with; `None`: that of its program.
     #[serde(default)]
     pub account_name: Option<String>,
@@ -228,6 +234,8 @@ impl Role {
             task_budget: Budget::default(),
             day_budget: Budget::default(),
             approval: ApprovalRule::None,
+            approval_timeout: None,
+            approval_default: None,
             account_name: None,
             max_concurrent: None,
             rate_limit: None,

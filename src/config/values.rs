@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     drivers::{DriverKind, Mode, PromptForm},
-    model::{approval::ApprovalRule, network::Network, socket, suggest},
+    model::{approval::ApprovalRule, collision::CollisionRule, network::Network, question::Approval, socket, suggest},
 };
 
 /// Checks a word that is passed to an agent program, which must not take it for an option.
@@ -101,6 +101,21 @@ pub(super) fn tag(text: &str) -> Result<(), String> {
             Err(format!("'{}' is no tag: write letters, digits, '-', '_', '.', '+' and '#'", suggest::printable(text)))
         }
     }
+}
+
+/// Reads what is decided about a task when nobody has decided in time.
+pub(super) fn approval_default(text: &str) -> Result<Approval, String> {
+    match text {
+        "approve" => Ok(Approval::Approved),
+        "deny" => Ok(Approval::Denied),
+        _ => Err(format!("'{}' is neither \"approve\" nor \"deny\"", suggest::printable(text))),
+    }
+}
+
+/// Reads what happens at an edit of what another task has locked.
+pub(super) fn on_collision(text: &str) -> Result<CollisionRule, String> {
+    let unknown = |_| format!("'{}' is none of \"warn\", \"deny\", \"off\"", suggest::printable(text));
+    text.parse().map_err(unknown)
 }
 
 /// Reads the name of an account.

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     drivers::{DriverKind, Mode, PromptForm},
-    model::{approval::ApprovalRule, name, network::Network, pace::Pace, size, template},
+    model::{
+        approval::ApprovalRule, collision::CollisionRule, name, network::Network, pace::Pace, question::Approval, size,
+        template,
+    },
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -123,6 +126,8 @@ pub(super) struct WrittenRole {
     pub max_task_cost_usd: Option<At<f64>>,
     pub max_task_tokens: Option<At<u32>>,
     pub approval: Option<At<ApprovalRule>>,
+    pub approval_timeout: Option<At<Duration>>,
+    pub approval_default: Option<At<Approval>>,
     pub account: Option<At<String>>,
     pub max_concurrent: Option<At<u32>>,
     pub rate_limit: Option<At<Pace>>,
@@ -137,6 +142,7 @@ pub(super) struct WrittenRole {
     pub max_cost_usd: Option<At<f64>>,
     pub resume: Option<At<bool>>,
     pub on_denial: Option<At<bool>>,
+    pub on_collision: Option<At<CollisionRule>>,
     pub prompt: Option<At<PromptForm>>,
     pub prompt_template: Option<At<String>>,
 }
@@ -319,6 +325,8 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         max_task_cost_usd: table.number("max_task_cost_usd", LEAST_COST),
         max_task_tokens: table.count("max_task_tokens", 1),
         approval: table.one_of("approval", &["none", "before", "after"], values::approval),
+        approval_timeout: table.duration("approval_timeout", LEAST_TIMEOUT),
+        approval_default: table.one_of("approval_default", &["approve", "deny"], values::approval_default),
         account: table.checked("account", values::account),
         max_concurrent: table.count("max_concurrent", 1),
         rate_limit: table.checked("rate_limit", str::parse),
@@ -333,6 +341,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         max_cost_usd: table.number("max_cost_usd", LEAST_COST),
         resume: table.flag("resume"),
         on_denial: table.one_of("on_denial", &["hold", "accept"], values::on_denial),
+        on_collision: table.one_of("on_collision", &["warn", "deny", "off"], values::on_collision),
     };
     (name.value.to_owned(), written)
 }

@@ -22,13 +22,13 @@ use crate::{
         InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Totals,
         Transcript,
         common::{
-            hook_json, mcp_config,
+            edited, hook_json, mcp_config,
             prompt::{LONGEST_ARGUMENT, first_prompt},
             stream_json::{StreamJson, tokens},
         },
         rights,
     },
-    model::{task::Usage, time::Timestamp, wait::Retry},
+    model::{collision::CollisionRule, task::Usage, time::Timestamp, wait::Retry},
 };
 
 /// Runs `claude`.
@@ -60,7 +60,7 @@ const MANIFEST: Manifest = Manifest {
     },
     totals: Totals { money: true, tokens: false },
     idle_share: IDLE_SHARE,
-    keys: &[Key::AllowedTools, Key::PermissionMode, Key::MaxTurns, Key::MaxCostUsd],
+    keys: &[Key::AllowedTools, Key::PermissionMode, Key::MaxTurns, Key::MaxCostUsd, Key::OnCollision],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"],
@@ -151,9 +151,11 @@ impl Driver for Claude {
         args.extend(hook_json::free_tools().map(OsString::from));
         args.extend(agent.allowed_tools.iter().map(OsString::from));
         let free: Vec<String> = hook_json::free_tools().collect();
+        let asks_first = agent.on_collision == Some(CollisionRule::Deny);
+        let events = if asks_first { hook_json::ASKING } else { hook_json::HEADLESS };
         let files = vec![
             (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
-            (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, json!({ "allow": free }))),
+            (settings, hook_json::settings(job.mcp.program, events, json!({ "allow": free }))),
         ];
         let files = files.into_iter().chain(instructions).collect();
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
@@ -203,7 +205,7 @@ impl Driver for Claude {
                 settings,
                 hook_json::settings(
                     job.mcp.program,
-                    &hook_json::ON_A_TERMINAL,
+                    hook_json::ON_A_TERMINAL,
                     hook_json::permissions(&agent.allowed_tools),
                 ),
             ),
@@ -214,6 +216,14 @@ impl Driver for Claude {
 
     fn hook(&self, call: &str) -> Option<Hook> {
         hook_json::read(call)
+    }
+
+    fn files_written(&self, call: &str) -> Vec<PathBuf> {
+        edited::files(call)
+    }
+
+    fn refuse_tool(&self, why: &str) -> Option<String> {
+        Some(hook_json::refuse(why))
     }
 
     fn hand_over(&self, hook: &Hook, text: &str) -> Option<String> {

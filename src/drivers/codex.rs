@@ -9,7 +9,7 @@ mod hooks;
 mod screen;
 mod thread;
 
-use std::{ffi::OsString, io::BufRead};
+use std::{ffi::OsString, io::BufRead, path::PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::{
         Instead, InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen,
         Settings, Start, Totals, Transcript,
         common::{
-            hook_json, mcp_config,
+            edited, hook_json, mcp_config,
             prompt::{first_prompt, instructed, with_instructions},
         },
     },
@@ -54,7 +54,7 @@ const MANIFEST: Manifest = Manifest {
     },
     totals: Totals { money: false, tokens: true },
     idle_share: IDLE_SHARE,
-    keys: &[Key::PermissionMode],
+    keys: &[Key::PermissionMode, Key::OnCollision],
     permission_modes: &[],
     flags: Flags {
         named: FLAGS,
@@ -120,7 +120,7 @@ impl Driver for Codex {
         }
         // `exec` refuses a tool call that would need permission.
         args.extend(approvals());
-        args.extend(hooks::arguments(job.mcp.program, &hooks::HEADLESS));
+        args.extend(hooks::arguments(job.mcp.program, hooks::HEADLESS));
         args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
@@ -156,7 +156,7 @@ impl Driver for Codex {
         let mut args = vec!["--no-daemon".into()];
         args.extend(options(&job.role, job.mcp));
         args.extend(approvals());
-        args.extend(hooks::arguments(job.mcp.program, &hooks::ON_A_TERMINAL));
+        args.extend(hooks::arguments(job.mcp.program, hooks::ON_A_TERMINAL));
         args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
@@ -171,6 +171,19 @@ impl Driver for Codex {
 
     fn hook(&self, call: &str) -> Option<Hook> {
         hook_json::read(call)
+    }
+
+    fn files_written(&self, call: &str) -> Vec<PathBuf> {
+        edited::files(call)
+    }
+
+    /// No hook runs after a patch that is an argument of its shell.
+    fn warns_before_edits(&self) -> bool {
+        true
+    }
+
+    fn refuse_tool(&self, why: &str) -> Option<String> {
+        Some(hook_json::refuse(why))
     }
 
     fn hand_over(&self, hook: &Hook, text: &str) -> Option<String> {

@@ -202,6 +202,22 @@ pub trait Driver: Sync {
         None
     }
 
+    /// Returns the files that the tool of a hook's call writes, as absolute paths; none where that is not known.
+    fn files_written(&self, _call: &str) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Reports whether the model is warned of an edit before it, because no hook may follow it. The default is after it.
+    fn warns_before_edits(&self) -> bool {
+        false
+    }
+
+    /// Returns what the hook before a tool must print so that the tool is not used and the model reads why. `None`: the hook
+    /// can't refuse anything.
+    fn refuse_tool(&self, _why: &str) -> Option<String> {
+        None
+    }
+
     /// Reports whether a turn that continues at its end with [`hand_over`](Driver::hand_over) does so without a message that
     /// looks like an error to the user.
     fn continues_quietly(&self) -> bool {

@@ -196,7 +196,9 @@ impl Manifest {
             Key::OnDenial => can.denials,
             Key::MaxTaskCostUsd | Key::MaxCostUsdPerDay | Key::ExpectedCostUsd => can.money,
             Key::MaxTaskTokens | Key::MaxTokensPerDay | Key::ExpectedTokens => can.tokens,
-            Key::AllowedTools | Key::PermissionMode | Key::MaxTurns | Key::MaxCostUsd => self.keys.contains(&key),
+            Key::AllowedTools | Key::PermissionMode | Key::MaxTurns | Key::MaxCostUsd | Key::OnCollision => {
+                self.keys.contains(&key)
+            }
             Key::Model | Key::Instructions | Key::InstructionsFile | Key::Prompt | Key::PromptTemplate => {
                 self.program.is_some() || self.keys.contains(&key)
             }

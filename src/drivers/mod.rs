@@ -46,7 +46,7 @@ pub use self::{
     common::{
         conversation::Conversation,
         event::{Ending, Event, Failure, Transcript, When},
-        hook::{Hook, HookTranscript, Noted, Source, failure_of},
+        hook::{EDIT_REFUSED, Hook, HookTranscript, Noted, Source, failure_of},
         login::{LOGIN_TOKENS, Login, login},
         mcp_config::Mcp,
         program::{APPROVE, Program, version_in},

@@ -4,6 +4,8 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::collision::CollisionRule;
+
 /// A key of sessions.toml that not every driver honours ([`DriverKind::knows`](super::DriverKind::knows)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
@@ -25,6 +27,8 @@ pub enum Key {
     Resume,
     /// `on_denial`
     OnDenial,
+    /// `on_collision`
+    OnCollision,
     /// `max_task_cost_usd`
     MaxTaskCostUsd,
     /// `max_task_tokens`
@@ -62,6 +66,7 @@ impl Key {
             Key::MaxCostUsd => "max_cost_usd",
             Key::Resume => "resume",
             Key::OnDenial => "on_denial",
+            Key::OnCollision => "on_collision",
             Key::MaxTaskCostUsd => "max_task_cost_usd",
             Key::MaxTaskTokens => "max_task_tokens",
             Key::MaxCostUsdPerDay => "max_cost_usd_per_day",
@@ -123,6 +128,10 @@ pub struct AgentOptions {
     pub resume: bool,
     /// Whether a task is held for a person when a tool was denied, although the program reports success.
     pub hold_denied: bool,
+    /// What happens at an edit of a file that another task or a person has locked; `None`: the default of a program that asks
+    /// before it edits.
+    #[serde(default)]
+    pub on_collision: Option<CollisionRule>,
     /// What it gets for a task; `None`: as its driver does by default ([`DriverKind::prompt`](super::DriverKind::prompt)).
     pub prompt: Option<PromptForm>,
     /// The role's own form of that ([`crate::model::template`]).
@@ -140,6 +149,7 @@ impl Default for AgentOptions {
             max_cost_usd: None,
             resume: true,
             hold_denied: true,
+            on_collision: None,
             prompt: None,
             prompt_template: None,
         }
@@ -155,6 +165,7 @@ impl AgentOptions {
             (Key::PermissionMode, self.permission_mode.is_some()),
             (Key::MaxTurns, self.max_turns.is_some()),
             (Key::MaxCostUsd, self.max_cost_usd.is_some()),
+            (Key::OnCollision, self.on_collision.is_some_and(|rule| rule != CollisionRule::Off)),
         ]
         .into_iter()
         .filter_map(|(key, is_set)| is_set.then_some(key))

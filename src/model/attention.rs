@@ -8,7 +8,7 @@ use super::{
     gate::GateCode,
     id::TaskId,
     message::Message,
-    question::{Question, QuestionKind, QuestionRef},
+    question::{Approval, Question, QuestionKind, QuestionRef},
     text::{count, one_line},
     time::Timestamp,
     wait::{Need, Wait},
@@ -46,6 +46,10 @@ words! {
         Suspended = "suspended",
         /// A task has failed, and is kept.
         Failed = "failed",
+        /// Tasks wait for each other.
+        Deadlock = "deadlock",
+        /// A person's lock keeps tasks from starting.
+        Lock = "lock",
         /// The last occurrence of a schedule could not run.
         Schedule = "schedule",
         /// A person has paused or drained orch or a role.
@@ -81,6 +85,12 @@ pub struct Attention {
     pub options: Vec<String>,
     /// Since when.
     pub since: Option<Timestamp>,
+    /// When it is decided without a person.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// What is decided then.
+    #[serde(default)]
+    pub by_default: Option<Approval>,
     /// What keeps roles from starting anything.
     pub code: Option<GateCode>,
     /// The roles that it is about.
@@ -109,6 +119,8 @@ impl Attention {
             text: None,
             options: Vec::new(),
             since: None,
+            until: None,
+            by_default: None,
             code: None,
             roles: Vec::new(),
             count: 1,
@@ -143,6 +155,8 @@ impl Attention {
             text: Some(text.to_owned()),
             options: asked.options.clone(),
             since: Some(asked.asked_at),
+            until: asked.until,
+            by_default: asked.by_default,
             ..Attention::new(kind, what, asked.command(task))
         }
     }

@@ -80,6 +80,8 @@ words! {
         ApprovalNeeded = "approval_needed",
         /// A person has denied a delegation to a role with more rights.
         ApprovalDenied = "approval_denied",
+        /// Nobody has approved or denied within `approval_timeout`.
+        ApprovalExpired = "approval_expired",
         /// The task has spent what one task of its role may spend.
         OverBudget = "over_budget",
         /// The program used more memory than `memory_max`.

@@ -59,6 +59,8 @@ words! {
         LockReleased = "lock.released",
         /// The time of a person's lock has passed.
         LockExpired = "lock.expired",
+        /// A program edits, or was kept from editing, what another one has locked.
+        LockCollision = "lock.collision",
         /// A schedule is new, has other times, or was removed.
         ScheduleChanged = "schedule.changed",
         /// An occurrence of a schedule was accepted as a task or a plan.

@@ -14,6 +14,7 @@ pub mod build;
 pub mod carriage;
 pub mod cause;
 pub mod code;
+pub mod collision;
 pub mod duration;
 pub mod edge;
 pub mod end_code;

@@ -9,14 +9,15 @@
 //! - `.` covers everything.
 //!
 //! Where a shell knows more, a pattern covers more rather than less: `?` and `[a-z]` count as `*`. `{a,b}` makes several
-//! patterns ([`expand`]).
+//! patterns ([`expand`]). Names are compared in their decomposed form (NFD), so that two ways to write a letter are one name,
+//! and `e*` also covers a name that begins with `é`, as it does for a shell where the file system keeps names that way.
 //!
 //! Two patterns conflict exactly when some path is covered by both ([`Pattern::meets`]). `lua/prelude/patterns.lua` computes
 //! the same within a claim; a test compares them.
 
 use std::{fmt, str::FromStr};
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 
 use super::words;
@@ -64,7 +65,7 @@ impl Pattern {
         if text.contains('\\') {
             return Err("it holds a backslash; separate folders by /".to_owned());
         }
-        let normal = ComposingNormalizerBorrowed::new_nfc().normalize(text);
+        let normal = DecomposingNormalizerBorrowed::new_nfd().normalize(text);
         let folded = if folds { normal.to_lowercase() } else { normal.into_owned() };
         let mut parts: Vec<String> = Vec::new();
         for part in folded.split('/') {
@@ -94,6 +95,14 @@ impl Pattern {
             return Err(format!("it has {} parts, and may have at most {DEEPEST}", parts.len()));
         }
         Ok(Pattern(if parts.is_empty() { EVERYTHING.to_owned() } else { parts.join("/") }))
+    }
+
+    /// Returns the pattern of one existing or future file: its path below the project's root, in which `[` and the like are
+    /// parts of names.
+    pub fn of_file(path: &str, folds: bool) -> Pattern {
+        let normal = DecomposingNormalizerBorrowed::new_nfd().normalize(path);
+        let folded = if folds { normal.to_lowercase() } else { normal.into_owned() };
+        Pattern(if folded.is_empty() { EVERYTHING.to_owned() } else { folded })
     }
 
     /// Returns it in its normal form.

@@ -113,6 +113,12 @@ pub struct Question {
     pub answer: Option<String>,
     /// The decision, if a person approved or denied it.
     pub approval: Option<Approval>,
+    /// When it is decided without an answer.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// What is decided then.
+    #[serde(default)]
+    pub by_default: Option<Approval>,
     /// When it was answered.
     pub answered_at: Option<Timestamp>,
     /// Who answered it.
@@ -137,7 +143,7 @@ impl Question {
         let named = QuestionRef::new(task, self.number);
         let approve = format!("orch approve {named}");
         match self.kind {
-            QuestionKind::Escalation => vec![approve, format!("orch deny {named} WHY")],
+            QuestionKind::Escalation | QuestionKind::Acceptance => vec![approve, format!("orch deny {named} WHY")],
             _ if self.options.is_empty() => {
                 vec![format!("orch answer {named} TEXT"), approve, format!("orch deny {named}")]
             }
@@ -202,6 +208,8 @@ mod tests {
             asked_at: Timestamp(0),
             answer: None,
             approval: None,
+            until: None,
+            by_default: None,
             answered_at: None,
             answered_by: None,
             closed: None,
@@ -214,6 +222,7 @@ mod tests {
             (QuestionKind::Question, &["No", "yes"], yes),
             (QuestionKind::Question, &["red", "the cook's"], choose),
             (QuestionKind::Question, &["1", "2", "3", "4", "5"], "orch answer t-7k2m9qx4hz#2 CHOICE"),
+            (QuestionKind::Acceptance, &[], "orch approve t-7k2m9qx4hz#2, or: orch deny t-7k2m9qx4hz#2 WHY"),
             (QuestionKind::Escalation, &[], "orch approve t-7k2m9qx4hz#2, or: orch deny t-7k2m9qx4hz#2 WHY"),
         ] {
             assert_eq!(ask(kind, options).command(&task), command);

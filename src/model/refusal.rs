@@ -54,6 +54,8 @@ words! {
         TaskRuns = "task_runs",
         /// The task has ended; the detail is the task and its state.
         TaskEnded = "task_ended",
+        /// The task's program has done it, and a person is to accept the result; the detail names that question.
+        AwaitsAcceptance = "awaits_acceptance",
         /// An agent asks for what only a person decides about this held task.
         ForPerson = "for_person",
         /// There is no budget of the task that could be raised.

@@ -9,6 +9,7 @@ use super::{
     edge::Edge,
     id::{PlanId, TaskId},
     pattern::Pattern,
+    question::Approval,
     retry::Delays,
     routing::Routing,
     task::Priority,
@@ -80,6 +81,12 @@ pub struct Spec {
     /// When a person is asked about it; `None`: never.
     #[serde(default)]
     pub approval: Option<ApprovalRule>,
+    /// How long an approval may take, in milliseconds; `None`: any time.
+    #[serde(default)]
+    pub approval_timeout_ms: Option<u64>,
+    /// What is decided then; `None`: it is denied.
+    #[serde(default)]
+    pub approval_default: Option<Approval>,
     /// What all its attempts together may use, in US dollars; `None`: what its role allows.
     #[serde(default)]
     pub max_cost_usd: Option<f64>,
@@ -122,6 +129,8 @@ impl Default for Spec {
             detached: false,
             drafts_plan: false,
             approval: None,
+            approval_timeout_ms: None,
+            approval_default: None,
             max_cost_usd: None,
             max_tokens: None,
             routing: None,

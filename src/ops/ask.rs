@@ -73,6 +73,8 @@ impl Ops {
             asked_at: Timestamp::now(),
             answer: None,
             approval: None,
+            until: None,
+            by_default: None,
             answered_at: None,
             answered_by: None,
             closed: None,

@@ -1,5 +1,7 @@
 //! Lists what needs a person, the most serious first. Pure.
 
+mod locks;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    admission::{self, Gate},
+    admission::{self, Gate, deadlock::Deadlock},
     config::Config,
     error::Error,
     model::{
@@ -25,7 +27,7 @@ use crate::{
         wait::{Needs, Wait},
     },
     ops::types::BudgetRow,
-    store::{guard::Tampering, observe::Snapshot, passes::Passes, unread::Unheard},
+    store::{guard::Tampering, locks::Keeping, observe::Snapshot, passes::Passes, unread::Unheard},
 };
 
 /// The supervisor goes by what it has read once; agents read it when they start.
@@ -50,6 +52,10 @@ pub(super) struct Look {
     pub unread: (Vec<Message>, u64),
     /// The messages of people that were not read before their task ended.
     pub unheard: Vec<Unheard>,
+    /// The locks of persons that keep tasks from starting.
+    pub keeping: Vec<Keeping>,
+    /// Tasks that wait for each other.
+    pub deadlocks: Vec<Deadlock>,
     /// What was used today.
     pub usage_today: Usage,
     /// The budgets of the day that are limited.
@@ -163,6 +169,8 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     held(look, &mut out);
     stuck_roles(config, look, &gates, &mut out);
     dead_letters(look, &mut out);
+    out.extend(look.deadlocks.iter().map(locks::of_deadlock));
+    out.extend(look.keeping.iter().filter_map(|keeping| locks::attention(keeping, look.snapshot.now)));
     out.extend(look.schedules.iter().filter_map(failing_schedule));
     // One that keeps tasks from starting is said already.
     let is_said = |what: &str| out.iter().any(|one| one.what.contains(what));

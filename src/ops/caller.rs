@@ -75,6 +75,15 @@ impl Caller {
         }
     }
 
+    /// The caller as the owner of a lock that lasts longer than its process: `a person on pts/3`.
+    pub(super) fn owner(&self) -> String {
+        match self {
+            Caller::Person(Person { tty: Some(tty), .. }) => format!("a person on {}", tty.trim_start_matches("/dev/")),
+            Caller::Person(_) => "a person".to_owned(),
+            Caller::Agent { .. } => self.in_words(),
+        }
+    }
+
     /// Refuses a verb that is for persons and for the master.
     pub(super) fn must_not_be_in_an_attempt(&self, verb: &str) -> Result<()> {
         match self {

@@ -99,7 +99,10 @@ impl Ops {
         };
         let (max_cost_usd, max_tokens) = self.caps_of_task(role, &asked)?;
         let approval = self.approval_of(role, &asked);
-        let escalation = match self.escalation(role, &asked, cwd.as_deref()).await? {
+        let escalation = self.escalation(role, &asked, cwd.as_deref()).await?;
+        // Only a person gives rights: without one they are denied.
+        let approval_default = role.approval_default.filter(|_| escalation.is_none());
+        let escalation = match escalation {
             None if approval == Some(ApprovalRule::Before) => Some(self.approval_before(role, &asked).await?),
             escalation => escalation,
         };
@@ -145,14 +148,16 @@ impl Ops {
                 writes,
                 reads,
                 cwd,
-                timeout_ms: u64::try_from(asked.timeout.unwrap_or(role.task_timeout).as_millis()).unwrap_or(u64::MAX),
-                deadline_ms: asked.deadline.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+                timeout_ms: in_ms(asked.timeout.unwrap_or(role.task_timeout)),
+                deadline_ms: asked.deadline.map(in_ms),
                 retries: asked.retries.unwrap_or(role.retry.retries),
                 lost_max: role.retry.lost,
                 delays_ms: role.retry.delays(),
                 detached: asked.detached,
                 drafts_plan: false,
                 approval,
+                approval_timeout_ms: role.approval_timeout.map(in_ms),
+                approval_default,
                 max_cost_usd,
                 max_tokens,
                 tiers: routed.as_ref().map(|routed| routed.tiers.clone()).unwrap_or_default(),
@@ -222,6 +227,10 @@ impl Ops {
 pub(super) struct TaskLocks {
     pub writes: Vec<Pattern>,
     pub reads: Vec<Pattern>,
+}
+
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns the request without secrets.

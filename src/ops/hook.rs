@@ -21,6 +21,7 @@ use crate::{
         files::{self, For},
     },
     model::{
+        collision::CollisionRule,
         id::TaskId,
         message::{self, Delivery},
         secret::Redactor,
@@ -67,6 +68,20 @@ impl Ops {
         if !may_go_on {
             note(&hook)?;
         }
+        let edits = tokio::time::timeout(RETRY_FOR, self.collision(driver, &hook, call, &folder)).await;
+        let collides = match edits {
+            Ok(Ok(text)) => text,
+            Ok(Err(e)) => {
+                tracing::warn!("locks are not compared: {e}");
+                None
+            }
+            Err(_) => None,
+        };
+        let refuses = self.collision_rule() == CollisionRule::Deny;
+        if let (Hook::ToolCall { .. }, Some(why), true) = (&hook, &collides, refuses) {
+            let print = driver.refuse_tool(why).unwrap_or_default();
+            return Ok(Handed { print, to_confirm: false });
+        }
         let token = folder.join(HANDING);
         let (text, token) = match tokio::time::timeout(RETRY_FOR, self.waits_for_the_model(driver, &hook, &token)).await
         {
@@ -79,6 +94,7 @@ impl Ops {
             Err(_) => (None, None),
         };
         let to_confirm = token.is_some();
+        let text = [collides, text].into_iter().flatten().reduce(|first, rest| first + &rest);
         let print = text.and_then(|text| driver.hand_over(&hook, &text)).unwrap_or_default();
         if may_go_on {
             note(&if print.is_empty() { hook } else { hook.going_on() })?;

@@ -39,6 +39,10 @@ impl Ops {
             return Err(Error::usage("no pattern is named").hint("orch lock 'src/db/**' --reason 'the migration'"));
         }
         let reason = asked.reason.map(|reason| one_line(&self.redactor().text(reason), REASON));
+        if asked.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(Error::usage("a lock for no time keeps nothing")
+                .hint("give the time after which it ends, such as --ttl 2h, or leave --ttl out"));
+        }
         let holder = match self.caller.attempt() {
             Some(_) if asked.ttl.is_some() => {
                 return Err(
@@ -52,8 +56,8 @@ impl Ops {
             Holder::Person(id) => Some(id.clone()),
             Holder::Attempt(_) => None,
         };
-        let (mode, ttl, who) = (asked.mode, asked.ttl, self.caller.in_words());
-        let new = NewLocks { holder, mode, patterns: patterns.clone(), reason, ttl, who };
+        let (mode, ttl, who, owner) = (asked.mode, asked.ttl, self.caller.in_words(), self.caller.owner());
+        let new = NewLocks { holder, mode, patterns: patterns.clone(), reason, ttl, who, owner };
         match self.ask(|s| s.take_locks(&new)).await? {
             None => Ok(Locked { id, patterns, mode }),
             Some(found) => {
@@ -123,7 +127,7 @@ impl Ops {
     fn may_release(&self, lock: &Lock) -> bool {
         match &self.caller {
             Caller::Person(_) => true,
-            Caller::Agent { .. } => lock.by.as_deref() == Some(self.caller.in_words().as_str()),
+            Caller::Agent { .. } => lock.by.as_deref() == Some(self.caller.owner().as_str()),
         }
     }
 
@@ -205,9 +209,11 @@ const MOST_LINKS: u32 = 40;
 
 /// A pattern as it is stored: relative to the root, with the links of its part without wildcards resolved.
 pub(super) fn resolve(root: &Path, text: &str, folds: bool) -> std::result::Result<Pattern, String> {
-    // What is no pattern at all is said first, in its own words.
-    Pattern::parse(text.trim_start_matches('/'), folds)
-        .or_else(|wrong| if text == "/" { Ok(whole()) } else { Err(wrong) })?;
+    // What is no pattern at all is said first, in its own words. The root of the file system is one that leaves the project.
+    let relative = text.trim_start_matches('/');
+    if text.is_empty() || !relative.is_empty() {
+        Pattern::parse(relative, folds)?;
+    }
     let outside = || format!("it leaves the project's root, {}", root.display());
     let (mut real, mut rest): (PathBuf, Vec<String>) = (PathBuf::from("/"), Vec::new());
     let (mut left, mut links) = (vec![root.join(text)], 0);
@@ -248,10 +254,6 @@ pub(super) fn resolve(root: &Path, text: &str, folds: bool) -> std::result::Resu
         path.push_str(part);
     }
     Pattern::parse(if path.is_empty() { "." } else { &path }, folds)
-}
-
-fn whole() -> Pattern {
-    Pattern::parse(".", false).expect("it is one")
 }
 
 fn is_wild(part: &str) -> bool {

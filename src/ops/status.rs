@@ -227,6 +227,8 @@ impl Ops {
         let looked_at = failed.len();
         let failed = self.not_made_up_for(failed).await?;
         let unheard = store.unheard(snapshot.now).await?;
+        let keeping = store.persons_locks_that_keep_tasks().await?;
+        let deadlocks = super::deadlock::find(store).await?;
         let look = Look {
             snapshot,
             counts,
@@ -244,6 +246,8 @@ impl Ops {
             supervised_from: self.supervised_from(store).await?,
             passes: store.passes().await?,
             unheard,
+            keeping,
+            deadlocks,
             tampering: store.tampering().await?,
             schedules: self.schedule_records(store).await?,
         };

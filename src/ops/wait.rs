@@ -18,14 +18,18 @@ use crate::{
     model::{
         duration,
         id::{PlanId, TaskId},
+        lock::HolderKind,
         plan::PlanSummary,
         task::{Task, TaskDetail, TaskState},
+        time::Timestamp,
     },
     store::wake::News,
 };
 
 /// Of a plan with more open tasks than this, none is looked at by itself.
 const LOOKED_INTO: usize = 500;
+/// Ready tasks whose locks are looked at each time.
+const LOCKS_LOOKED_AT: usize = 20;
 /// How often the states are read without a message.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the mark on a waiting task lasts. A waiter that is killed leaves it for at most this long.
@@ -67,7 +71,7 @@ impl Ops {
                     Err(Error::failed("the wait was cancelled; the tasks continue").hint("wait again at any time"))
                 }
             };
-            if matches!(step, Ok(WaitStep::Looked(_) | WaitStep::Held(_))) {
+            if matches!(step, Ok(WaitStep::Looked(_) | WaitStep::Held(_) | WaitStep::Locked { .. })) {
                 return Some((step, Some((waiting, cancelled))));
             }
             waiting.close(&step).await;
@@ -132,6 +136,8 @@ struct Waiting<'a> {
     looks_at_once: bool,
     /// Tasks that were reported as held.
     held: HashSet<TaskId>,
+    /// Tasks that were reported as kept by a person's lock, with the lock.
+    locked: HashSet<(TaskId, String)>,
     /// Whether the caller's task was marked as waiting.
     is_marked: bool,
 }
@@ -145,9 +151,9 @@ impl<'a> Waiting<'a> {
         let mut named = HashSet::new();
         let mut plans = wait.plans;
         plans.retain(|id| named.insert(id.clone()));
-        let (steps, open, held) = (VecDeque::new(), Vec::new(), HashSet::new());
+        let (steps, open, held, locked) = (VecDeque::new(), Vec::new(), HashSet::new(), HashSet::new());
         let (any, ends, looks_at_once, is_marked) = (wait.any, None, true, false);
-        Waiting { ops, ids, plans, any, deadline, ends, steps, open, looks_at_once, held, is_marked }
+        Waiting { ops, ids, plans, any, deadline, ends, steps, open, looks_at_once, held, locked, is_marked }
     }
 
     async fn next(&mut self) -> Result<WaitStep> {
@@ -192,6 +198,7 @@ impl<'a> Waiting<'a> {
                 _ => drop(self.held.remove(&task.id)),
             }
         }
+        self.look_at_locks(tasks.iter().chain(&of_plans)).await?;
         let is_over = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         let open = tasks.iter().filter(|t| !t.state.is_terminal()).chain(&of_plans);
         self.open = open.map(|t| t.id.clone()).collect();
@@ -215,6 +222,21 @@ impl<'a> Waiting<'a> {
             }
             // Otherwise one of them was just retried: look again without sleeping.
             self.looks_at_once = true;
+        }
+        Ok(())
+    }
+
+    /// Reports the locks of persons that keep ready ones of these from starting.
+    async fn look_at_locks(&mut self, tasks: impl Iterator<Item = &Task>) -> Result<()> {
+        let ready = tasks.filter(|task| task.state == TaskState::Ready).take(LOCKS_LOOKED_AT);
+        for (task, lacking) in self.ops.lacking(ready).await? {
+            let Some(id) = lacking.lock.id.clone().filter(|_| lacking.lock.holder == HolderKind::Person) else {
+                continue;
+            };
+            if self.locked.insert((task.clone(), id.clone())) {
+                let (what, command) = (lacking.sentence(Timestamp::now()), format!("orch unlock {id}"));
+                self.steps.push_back(WaitStep::Locked { task, what, command });
+            }
         }
         Ok(())
     }

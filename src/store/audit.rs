@@ -9,6 +9,7 @@
 //! the same moment.
 
 mod agent;
+mod approvals;
 mod image;
 mod locks;
 mod plan;
@@ -46,7 +47,7 @@ enum Shared {
 fn shares(key: &str) -> Option<Shared> {
     match key.split_once(':').map_or(key, |(kind, _)| kind) {
         "agents" | "running" | "idle" => Some(Shared::Set),
-        "tasks" | "ids" | "state" | "ready" | "waiting" | "asking" | "parked" => Some(Shared::Scores),
+        "tasks" | "ids" | "state" | "ready" | "waiting" | "asking" | "parked" | "approval_ends" => Some(Shared::Scores),
         _ => None,
     }
 }
@@ -98,6 +99,7 @@ impl Store {
             for id in some {
                 task::judge(&image, id, &mut found);
                 locks::judge(&image, id, &mut found);
+                approvals::judge(&image, id, &mut found);
                 told.judge(&image, id, &mut found);
             }
         }
@@ -169,6 +171,7 @@ pub fn judge(image: &Image) -> Vec<String> {
     let who = image.who();
     who.tasks.iter().for_each(|id| task::judge(image, id, &mut found));
     who.tasks.iter().for_each(|id| locks::judge(image, id, &mut found));
+    who.tasks.iter().for_each(|id| approvals::judge(image, id, &mut found));
     who.agents.iter().for_each(|id| agent::judge(image, id, &mut found));
     who.plans.iter().for_each(|id| plan::judge(image, id, &mut found));
     found

@@ -35,7 +35,7 @@ impl Store {
     /// Changes a task of which no attempt runs; returns its state before and afterwards (`lua/task/edit.lua`).
     ///
     /// # Errors
-    /// `unknown`, `damaged`, `task_runs`, `task_ended`, `unknown_dependency`, `ancestor`, `dependency_ended`.
+    /// `unknown`, `damaged`, `task_runs`, `task_ended`, `awaits_acceptance`, `unknown_dependency`, `ancestor`, `dependency_ended`.
     pub async fn edit(
         &self,
         id: &TaskId,

@@ -299,12 +299,13 @@ fn refusal(code: Refusal, detail: &str) -> Error {
             .hint(format!("tell it: orch send {detail} TEXT; or end it first: orch cancel {detail}")),
         Refusal::TaskEnded => {
             let (id, state) = detail.split_once(' ').unwrap_or((detail, "ended"));
-            if state == "held" {
-                return Error::conflict(format!("the program of {id} has done it, and a person is to accept the result"))
-                    .hint(format!("orch deny {id} WHY lets it try again with what you say"));
-            }
             Error::conflict(format!("task {id} is {state}: it runs no further attempt"))
                 .hint(format!("run it again first: orch retry {id}"))
+        }
+        Refusal::AwaitsAcceptance => {
+            let id = detail.split('#').next().unwrap_or(detail);
+            Error::conflict(format!("the program of {id} has done it, and a person is to accept the result"))
+                .hint(format!("orch deny {detail} WHY lets it try again with what you say"))
         }
         Refusal::ForPerson => Error::failed(format!("task {detail} waits for a person, and no agent decides that it continues"))
             .hint(format!("say what is needed to the person you work for; what it waits for: orch why {detail}")),

@@ -9,6 +9,7 @@
 //! | `children:<id>` | list | its subtasks' ids |
 //! | `questions:<id>` | list | the questions of its programs to persons, one JSON object each ([`super::people`]) |
 //! | `asking` | zset | tasks with open questions, by the time of the first |
+//! | `approval_ends` | zset | tasks that wait for an approval, by when it is decided by its default |
 //! | `messages:<box>` | list | messages to a task or to the master (by its session), the last 500, one JSON object each |
 //! | `marks:<box>` | hash | `count` of messages so far; `read:<reader>`: up to which that reader has read; `token:`, `before:` of its last reading |
 //! | `sent:<id>` | string | the box that this message went to (an hour) |
@@ -19,6 +20,7 @@
 //! | `locks` | zset | what is locked and reserved, in the order of the alphabet: node, mode and pattern, holder, separated by the character 1 (`lua/prelude/locks.lua`) |
 //! | `held:<holder>` | hash | the entries of `locks` of a task, of a person's lock (`l-`) or of a reservation (`~` and the task) → when and why, as JSON |
 //! | `lock:<id>` | hash | a person's lock: `by`, `at`, `reason`, `until` |
+//! | `person_locks` | set | the ids of persons' locks |
 //! | `lock_ends` | zset | when persons' locks and reservations end |
 //! | `parked` | zset | ready tasks that wait for a lock, by since when; they are not in `ready:<role>` |
 //! | `parked:<queue>` | zset | those that lack the same lock first, by their place among the ready tasks |

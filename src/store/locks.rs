@@ -19,6 +19,8 @@ use crate::model::{
 
 /// Locks and waiting tasks that one call reads.
 const LISTED: usize = 10_000;
+/// Queues of waiting tasks that are compared with the locks of persons.
+const COMPARED: usize = 1_000;
 
 /// What takes and releases locks.
 #[derive(Debug, Clone)]
@@ -44,6 +46,17 @@ pub struct NewLocks {
     pub ttl: Option<Duration>,
     /// The caller in words.
     pub who: String,
+    /// The same as the lock names its owner.
+    pub owner: String,
+}
+
+/// A person's lock that keeps ready tasks from an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeping {
+    /// What it covers, one entry per pattern.
+    pub locks: Vec<Lock>,
+    /// How many ready tasks wait for one of these.
+    pub waiting: u64,
 }
 
 /// A lock that is in the way of another one.
@@ -103,6 +116,7 @@ impl Store {
             new.reason.clone().unwrap_or_default(),
             new.ttl.map(ms).unwrap_or_default(),
             new.who.clone(),
+            new.owner.clone(),
         ]);
         let answer: Vec<String> = self.read(self.call(&script::TAKE_LOCKS, args).await?)?;
         let [wanted, entry] = answer.as_slice() else { return Ok(None) };
@@ -121,6 +135,30 @@ impl Store {
         args.extend(patterns.iter().map(|pattern| pattern.as_str().to_owned()));
         let released: Vec<String> = self.read(self.call(&script::RELEASE_LOCKS, args).await?)?;
         released.iter().map(|pattern| parse(pattern, "pattern")).collect()
+    }
+
+    /// Which of these files others have locked, each with the lock that is found first (`lua/lock/look.lua`). `task` is the
+    /// task whose program edits them, `who` the caller as its own locks name their owner.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn locked_by_others(
+        &self,
+        task: Option<&TaskId>,
+        who: &str,
+        files: &[Pattern],
+    ) -> Result<Vec<(Pattern, Lock)>> {
+        let mut args = vec![task.map(TaskId::to_string).unwrap_or_default(), who.to_owned()];
+        args.extend(files.iter().map(Pattern::to_string));
+        let found: Vec<String> = self.read(self.call(&script::LOOK_AT_LOCKS, args).await?)?;
+        let mut locked = Vec::new();
+        for [file, entry] in found.as_chunks::<2>().0 {
+            let lock = self.locks_of(std::slice::from_ref(entry)).await?.pop();
+            if let Some((file, lock)) = files.iter().find(|one| one.as_str() == file).zip(lock) {
+                locked.push((file.clone(), lock));
+            }
+        }
+        Ok(locked)
     }
 
     /// Ends what has expired, and offers what has become free (`lua/lock/expire.lua`).
@@ -186,6 +224,49 @@ impl Store {
             })
         };
         Ok(read.into_iter().filter_map(lock).collect())
+    }
+
+    /// The locks of persons that keep ready tasks from an agent, as far as an agent has looked at these; the oldest first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn persons_locks_that_keep_tasks(&self) -> Result<Vec<Keeping>> {
+        let wants = self.keys.plain("wants");
+        let mut pipe = redis::pipe();
+        pipe.cmd("SMEMBERS").arg(self.keys.plain("person_locks"));
+        pipe.cmd("ZRANGE").arg(&wants).arg(0).arg(COMPARED - 1);
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let ids: Vec<String> = self.read(values.next().unwrap_or(redis::Value::Nil))?;
+        let queues: Vec<String> = self.read(values.next().unwrap_or(redis::Value::Nil))?;
+        if ids.is_empty() || queues.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = redis::pipe();
+        for queue in &queues {
+            let (_, name) = queue.split_once(BETWEEN).unwrap_or_default();
+            pipe.cmd("ZCARD").arg(self.keys.of("parked", name));
+        }
+        for id in &ids {
+            pipe.cmd("HKEYS").arg(self.keys.of("held", id));
+        }
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let mut lengths = Vec::new();
+        for queue in &queues {
+            let length: u64 = self.read(values.next().unwrap_or(redis::Value::Nil))?;
+            lengths.extend(read_entry(queue).map(|(mode, pattern, _)| (mode, pattern, length)));
+        }
+        let mut found = Vec::new();
+        for value in values {
+            let entries: Vec<String> = self.read(value)?;
+            let locks = self.locks_of(&entries).await?;
+            let lacked = lengths.iter().filter(|(mode, pattern, _)| locks.iter().any(|l| l.excludes(*mode, pattern)));
+            let waiting = lacked.map(|(.., length)| length).sum();
+            if waiting > 0 {
+                found.push(Keeping { locks, waiting });
+            }
+        }
+        found.sort_by_key(|keeping| keeping.locks.first().map(|lock| lock.since));
+        Ok(found)
     }
 
     /// The ready tasks that wait for locks, those first that have waited longest, and how many there are.

@@ -109,6 +109,9 @@ pub struct Notice {
     /// Whether the question is to be approved or denied: a delegation to a role with more rights.
     #[serde(default)]
     pub escalates: bool,
+    /// Whether the result of the task is to be accepted.
+    #[serde(default)]
+    pub accepts: bool,
     /// The choices of the question.
     #[serde(default, deserialize_with = "choices")]
     pub options: Vec<String>,
@@ -152,6 +155,8 @@ pub(super) struct StoredQuestion {
     asked_at: f64,
     answer: Option<String>,
     verdict: Option<Approval>,
+    till: Option<f64>,
+    by_default: Option<Approval>,
     answered_at: Option<f64>,
     answered_by: Option<String>,
     closed: Option<String>,
@@ -169,6 +174,8 @@ impl From<StoredQuestion> for Question {
             asked_at: Timestamp(q.asked_at as u64),
             answer: q.answer,
             approval: q.verdict,
+            until: q.till.map(|ms| Timestamp(ms as u64)),
+            by_default: q.by_default,
             answered_at: q.answered_at.map(|ms| Timestamp(ms as u64)),
             answered_by: q.answered_by,
             closed: q.closed,
@@ -243,6 +250,14 @@ impl Store {
             _ => Asked::Open,
         };
         Ok((number, asked))
+    }
+
+    /// Decides about tasks whose time limit for an approval has passed; returns how many (`lua/question/expire.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn expire_approvals(&self) -> Result<u64> {
+        self.read(self.call(&script::EXPIRE_APPROVALS, ["100"]).await?)
     }
 
     /// Answers a question (`lua/question/answer.lua`).

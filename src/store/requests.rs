@@ -164,7 +164,7 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn note(&self, kind: EventKind, reason: &str) -> Result<()> {
-        self.call(&script::RECORD_EVENT, [kind.as_str(), reason, ""]).await.map(drop)
+        self.call(&script::RECORD_EVENT, [kind.as_str(), reason, "", ""]).await.map(drop)
     }
 
     /// Records a fact together with its data (`lua/supervisor/record_event.lua`).
@@ -172,7 +172,15 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn note_with(&self, kind: EventKind, reason: &str, data: &serde_json::Value) -> Result<()> {
-        self.call(&script::RECORD_EVENT, [kind.as_str(), reason, &data.to_string()]).await.map(drop)
+        self.call(&script::RECORD_EVENT, [kind.as_str(), reason, &data.to_string(), ""]).await.map(drop)
+    }
+
+    /// Records a fact about a task (`lua/supervisor/record_event.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn note_of_task(&self, task: &TaskId, kind: EventKind, reason: &str) -> Result<()> {
+        self.call(&script::RECORD_EVENT, [kind.as_str(), reason, "", task.as_str()]).await.map(drop)
     }
 
     /// Redis's clock was set back: due times and the like follow it; the same jump is followed once

@@ -73,6 +73,7 @@ scripts! {
     SPAWN = "agent/spawn",
     STOP_AGENT = "agent/stop",
     EXPIRE_LOCKS = "lock/expire",
+    LOOK_AT_LOCKS = "lock/look",
     RELEASE_LOCKS = "lock/release",
     TAKE_LOCKS = "lock/take",
     MARK_READ = "message/mark_read",
@@ -80,6 +81,7 @@ scripts! {
     SEND = "message/send",
     ANSWER = "question/answer",
     ASK = "question/ask",
+    EXPIRE_APPROVALS = "question/expire",
     TAKE_NOTICES = "question/take_notices",
     CANCEL_PLAN = "plan/cancel",
     GROW_PLAN = "plan/grow",
@@ -135,6 +137,7 @@ fn parts(name: &str, prelude: &'static str, body: &'static str) -> [&'static str
 
 /// What accepts something new, which a server with a full memory refuses, and what only reads.
 const REFUSED_WHEN_FULL: &[&str] = &[
+    "lock/look",
     "lock/take",
     "message/send",
     "plan/stage",

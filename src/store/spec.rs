@@ -164,6 +164,7 @@ mod tests {
     use crate::model::{
         edge::{Edge, OnFailure, When},
         id::PlanId,
+        question::Approval,
         retry::RetryPolicy,
         task::Priority,
     };
@@ -193,6 +194,8 @@ mod tests {
             lost_max: 0,
             delays_ms: RetryPolicy::default().delays(),
             approval: Some(ApprovalRule::After),
+            approval_timeout_ms: Some(1),
+            approval_default: Some(Approval::Approved),
             max_cost_usd: Some(1.5),
             max_tokens: Some(7),
             routing: Some(Routing {

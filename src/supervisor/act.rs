@@ -19,6 +19,7 @@ impl Supervisor {
             Action::ReleaseDue => self.store.release_due().await.map(drop),
             Action::EndLate => self.store.end_late().await.map(drop),
             Action::EndLocks => self.store.end_locks().await,
+            Action::ExpireApprovals => self.store.expire_approvals().await.map(drop),
             Action::Reap { incarnation, to, reason, evidence, .. } => {
                 match observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation) {
                     Some(record) => {

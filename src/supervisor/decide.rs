@@ -31,6 +31,8 @@ pub(super) enum Action {
     EndLate,
     /// End the locks and reservations whose time has passed, and offer what has become free.
     EndLocks,
+    /// Decide the approvals whose time limit has passed.
+    ExpireApprovals,
     /// Record that an agent has ended, and with it its attempt; then end what is left of it.
     Reap {
         /// The agent's id.
@@ -140,6 +142,9 @@ pub(super) fn decide(world: &World) -> Vec<Action> {
     }
     if world.store.next_lock_end == Some(Duration::ZERO) {
         actions.push(Action::EndLocks);
+    }
+    if world.store.next_approval_end == Some(Duration::ZERO) {
+        actions.push(Action::ExpireApprovals);
     }
     let given_up = health::check(world, &mut actions);
     health::expire(world, &given_up, &mut actions);

@@ -93,7 +93,11 @@ fn attention(notice: &Notice) -> Attention {
         (None, Some(task), Some(number)) => {
             let question = Question {
                 number,
-                kind: if notice.escalates { QuestionKind::Escalation } else { QuestionKind::Question },
+                kind: match (notice.escalates, notice.accepts) {
+                    (true, _) => QuestionKind::Escalation,
+                    (false, true) => QuestionKind::Acceptance,
+                    (false, false) => QuestionKind::Question,
+                },
                 rights: Vec::new(),
                 question: notice.text.clone(),
                 options: notice.options.clone(),
@@ -101,6 +105,8 @@ fn attention(notice: &Notice) -> Attention {
                 asked_at: notice.at,
                 answer: None,
                 approval: None,
+                until: None,
+                by_default: None,
                 answered_at: None,
                 answered_by: None,
                 closed: None,

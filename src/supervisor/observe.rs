@@ -272,6 +272,7 @@ impl Observed {
             .into_iter()
             .chain(self.snapshot.next_deadline)
             .chain(self.snapshot.next_lock_end)
+            .chain(self.snapshot.next_approval_end)
             .chain(breakers.filter(|d| !d.is_zero()));
         due.chain(self.next_lease_end(lease)).min().unwrap_or(Duration::MAX)
     }

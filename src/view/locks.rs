@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     model::{
+        duration::human,
         lock::{HolderKind, Lock, Pattern},
         text::count,
     },
@@ -39,8 +40,8 @@ pub fn list(locks: &Locks, view: &View) -> String {
         Column::new("PATTERN").at_least(12),
         Column::new("MODE"),
         Column::new("HOLDER").at_least(12),
-        Column::new("SINCE"),
-        Column::new("UNTIL"),
+        Column::new("FOR"),
+        Column::new("ENDS IN"),
         Column::new("REASON").at_least(8),
     ]);
     for lock in &locks.locks {
@@ -48,8 +49,8 @@ pub fn list(locks: &Locks, view: &View) -> String {
             Cell::from(lock.pattern.as_str()),
             Cell::from(lock.mode.as_str()),
             Cell::from(holder(lock)),
-            Cell::from(view.time(lock.since)),
-            Cell::from(lock.until.map_or_else(|| "-".to_owned(), |until| view.time(until))),
+            Cell::from(view.age(lock.since)),
+            Cell::from(lock.until.map_or_else(|| "-".to_owned(), |until| human(until.since(view.now)))),
             Cell::from(lock.reason.clone().unwrap_or_else(|| "-".to_owned())),
         ]);
     }
@@ -61,7 +62,7 @@ pub fn list(locks: &Locks, view: &View) -> String {
             Column::new("TASK").at_least(12),
             Column::new("ROLE"),
             Column::new("LACKS").at_least(12),
-            Column::new("SINCE"),
+            Column::new("FOR"),
             Column::new("AHEAD").right(),
         ]);
         for parked in &locks.waiting {
@@ -69,7 +70,7 @@ pub fn list(locks: &Locks, view: &View) -> String {
                 Cell::from(parked.task.as_str()),
                 Cell::from(&parked.role),
                 Cell::from(parked.pattern.as_str()),
-                Cell::from(view.time(parked.since)),
+                Cell::from(view.age(parked.since)),
                 Cell::from(parked.ahead.to_string()),
             ]);
         }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     model::{
         attention::AttentionKind,
+        duration::human,
         id::TaskId,
         message::{Delivery, Message},
         question::{Approval, QuestionRef},
@@ -80,6 +81,10 @@ pub fn question(asked: &Attention, view: &View) -> String {
         if !asked.options.is_empty() {
             out.push_str(&view.hanging("  choices: ", &asked.options.join(", ")));
         }
+    }
+    if let (Some(until), Some(default)) = (asked.until, asked.by_default) {
+        let left = human(until.since(view.now));
+        out.push_str(&view.hanging("  ", &format!("without a decision it is {} in {left}", default.as_str())));
     }
     for command in &asked.commands {
         out.push_str(&view.hanging("    ", &view.typed(command)));

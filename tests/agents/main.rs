@@ -9,6 +9,7 @@ mod model_server;
 
 mod allow;
 mod asks;
+mod collisions;
 mod conversations;
 mod headless;
 mod interactive;

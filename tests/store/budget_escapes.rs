@@ -80,7 +80,7 @@ async fn what_waits_to_be_accepted_is_not_edited_and_what_has_no_budget_is_not_r
     assert_eq!(world.state(&id).await, TaskState::Held);
     let edit = Edit { text: Some("another".into()), ..Edit::default() };
     let max_wait = orch::model::task::MAX_WAIT;
-    assert_eq!(refusal(world.store.edit(&id, &edit, max_wait, "a test").await), "task_ended");
+    assert_eq!(refusal(world.store.edit(&id, &edit, max_wait, "a test").await), "awaits_acceptance");
     assert_eq!(refusal(world.store.retry_for_agent(&id, "a test", false).await), "for_person");
     check::structures(&world).await;
 }

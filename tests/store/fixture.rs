@@ -201,6 +201,8 @@ pub fn task(text: &str) -> NewTask {
             delays_ms: delays(LONG, Duration::ZERO),
             detached: false,
             approval: None,
+            approval_timeout_ms: None,
+            approval_default: None,
             max_cost_usd: None,
             max_tokens: None,
             routing: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use orch::{
+    admission::locks::lacking,
     model::{cause::Cause, id::TaskId, lock::LockMode, task::TaskState},
     store::{
         locks::{Holder, NewLocks},
@@ -72,9 +73,27 @@ impl Run {
 
     async fn claim(&mut self, agent: usize) {
         let agent = self.agents.remove(agent);
-        match self.world.try_claim(&agent).await {
-            Some(claimed) => self.running.push((agent, claimed)),
-            None => self.agents.push(agent),
+        // A call looks at some tasks only; an agent that is woken calls again.
+        for _ in 0..20 {
+            if let Some(claimed) = self.world.try_claim(&agent).await {
+                self.running.push((agent, claimed));
+                return;
+            }
+        }
+        self.agents.push(agent);
+        self.every_ready_task_lacks_a_lock().await;
+    }
+
+    /// The rule as those compute it who explain it: an agent got nothing only because each ready task lacks a lock.
+    async fn every_ready_task_lacks_a_lock(&self) {
+        let store = &self.world.store;
+        let ids = store.task_ids(Some(TaskState::Ready)).await.unwrap();
+        let (tasks, locks, now) =
+            (store.tasks(&ids).await.unwrap(), store.locks().await.unwrap(), store.now().await.unwrap());
+        for task in &tasks {
+            let (place, above) = store.place_and_family(&task.id).await.unwrap();
+            let lacks = lacking(task, &above, place, &locks, now);
+            assert!(lacks.is_some(), "{} lacks no lock, and nobody got it: {locks:?}", task.id);
         }
     }
 
@@ -93,6 +112,7 @@ impl Run {
             reason: None,
             ttl: None,
             who: "x".into(),
+            owner: "x".into(),
         };
         match step {
             Step::Delegate { writes, reads } => {

@@ -227,6 +227,7 @@ async fn a_persons_lock_keeps_tasks_out_until_it_is_released_or_has_expired() {
         reason: Some("because".into()),
         ttl,
         who: "a person".into(),
+        owner: "a person".into(),
     };
     assert_eq!(world.store.take_locks(&lock("l-1", &["src"], None)).await.unwrap(), None);
     assert_eq!(world.store.take_locks(&lock("l-2", &["docs"], Some(Duration::from_millis(1)))).await.unwrap(), None);
@@ -262,6 +263,7 @@ async fn a_running_task_takes_and_releases_further_locks() {
         reason: None,
         ttl: None,
         who: "an agent".into(),
+        owner: "an agent".into(),
     };
     assert!(world.store.take_locks(&new(0, &["c", "b/x"])).await.unwrap().is_some(), "all or none");
     assert_eq!(world.store.locks().await.unwrap().len(), 2);
@@ -319,7 +321,7 @@ fn the_scripts_relation_is_that_of_the_patterns() {
         let n = count.get();
         let lock = |id: String, pattern: &Pattern| NewLocks {
             holder: Holder::Person(id), mode: LockMode::Write, patterns: vec![pattern.clone()],
-            reason: None, ttl: None, who: "x".into(),
+            reason: None, ttl: None, who: "x".into(), owner: "x".into(),
         };
         let excluded = runtime.block_on(async {
             let (first, second) = (format!("l-{n}a"), format!("l-{n}b"));

@@ -29,7 +29,7 @@ pub struct Lock {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Release it automatically after this long (90s, 5m, 2h) [default: never]
-    #[arg(long, value_name = "T", value_parser = values::duration)]
+    #[arg(long, value_name = "T", value_parser = values::duration, allow_hyphen_values = true)]
     pub ttl: Option<Duration>,
 }
 

@@ -12,7 +12,7 @@ use crate::{
         written::{Written, WrittenRole},
     },
     drivers::{DriverKind, Key, Mode},
-    model::{network::Network, text::count},
+    model::{collision::CollisionRule, network::Network, text::count},
 };
 
 impl Resolver<'_> {
@@ -70,12 +70,23 @@ impl Resolver<'_> {
         }
     }
 
+    /// Checks that an answer by default has a time limit after which it is given.
+    pub(super) fn check_approval(&mut self, table: &str, written: &WrittenRole) {
+        if let (Some(at), None) = (&written.approval_default, &written.approval_timeout)
+            && !self.diagnostics.about(&dotted(table, "approval_timeout"))
+        {
+            let what = "needs approval_timeout, the time after which it is decided so";
+            self.diagnostics.add(at.line, dotted(table, "approval_default"), what);
+        }
+    }
+
     /// Checks that the role's driver honours the keys that are written for it.
     pub(super) fn check_agent(&mut self, table: &str, written: &WrittenRole, role: &Role) {
         if self.diagnostics.about(&dotted(table, "driver")) {
             return;
         }
         let is_interactive = |at: &&At<Mode>| at.value == Mode::Interactive;
+        let checks_edits = |at: &&At<CollisionRule>| at.value != CollisionRule::Off;
         let keys = [
             (Key::Mode, written.mode.as_ref().filter(is_interactive).map(|at| at.line)),
             (Key::Args, written.args.as_ref().map(|at| at.line)),
@@ -86,6 +97,7 @@ impl Resolver<'_> {
             (Key::MaxCostUsd, written.max_cost_usd.as_ref().map(|at| at.line)),
             (Key::Resume, written.resume.as_ref().map(|at| at.line)),
             (Key::OnDenial, written.on_denial.as_ref().map(|at| at.line)),
+            (Key::OnCollision, written.on_collision.as_ref().filter(checks_edits).map(|at| at.line)),
             (Key::MaxTaskTokens, written.max_task_tokens.as_ref().map(|at| at.line)),
             (Key::ExpectedTokens, written.expected_tokens.as_ref().map(|at| at.line)),
             (Key::MaxTokensPerDay, written.day.max_tokens.as_ref().map(|at| at.line)),

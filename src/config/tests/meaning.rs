@@ -7,6 +7,7 @@ use crate::{
     config::{AgentOptions, DriverKind, Mode, REFERENCE, ResourceLimits, SupervisorConfig, Work, starter},
     drivers::Key,
     error::Kind,
+    model::collision::CollisionRule,
 };
 
 #[test]
@@ -187,7 +188,7 @@ fn a_role_that_is_not_there_comes_with_those_that_are() {
 fn how_an_agent_program_is_run_is_there_where_it_is_written() {
     let config = meant(
         "[agents]\norder = [\"codex\", \"claude\"]\n[roles.tool]\nargs = [\"-x\"]\nallowed_tools = [\"Edit\"]\n\
-         permission_mode = \"plan\"\nmax_turns = 3\nmax_cost_usd = 0.5\nresume = false\non_denial = \"accept\"\n\
+         permission_mode = \"plan\"\nmax_turns = 3\nmax_cost_usd = 0.5\nresume = false\non_denial = \"accept\"\non_collision = \"deny\"\n\
          mode = \"headless\"\nprompt_template = \"Do {text}\"",
     );
     let agent = AgentOptions {
@@ -199,10 +200,11 @@ fn how_an_agent_program_is_run_is_there_where_it_is_written() {
         max_cost_usd: Some(0.5),
         resume: false,
         hold_denied: false,
+        on_collision: Some(CollisionRule::Deny),
         prompt: None,
         prompt_template: Some("Do {text}".into()),
     };
-    assert_eq!(agent.written_keys().count(), 4);
+    assert_eq!(agent.written_keys().count(), 5);
     assert_eq!(config.roles["tool"].agent, agent);
     let interactive = meant("[roles.tool]\nmode = \"interactive\"").roles["tool"].agent.clone();
     assert_eq!(interactive, AgentOptions { mode: Mode::Interactive, ..AgentOptions::default() });

@@ -24,7 +24,7 @@ pub(super) fn of_tasks(facts: &Facts<'_>) -> Vec<Finding> {
             let allowed = match (step.from, before) {
                 (Some(from), _) if !from.may_become(step.to) => false,
                 (from, Some(before)) => from == Some(before),
-                (None, None) => matches!(step.to, TaskState::Ready | TaskState::Blocked) && step.event.from.is_none(),
+                (None, None) => step.event.from.is_none() && begins(step.to),
                 (Some(_), None) => facts.history.trimmed && i == 0,
             };
             if !allowed {
@@ -34,6 +34,11 @@ pub(super) fn of_tasks(facts: &Facts<'_>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Whether a task may be accepted in this state; held, where a person has to approve it.
+fn begins(state: TaskState) -> bool {
+    matches!(state, TaskState::Ready | TaskState::Blocked | TaskState::Held)
 }
 
 /// Finds such steps of agents. A new incarnation starts after the end of the previous one.

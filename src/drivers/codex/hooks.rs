@@ -18,11 +18,11 @@ use super::hook_json::{TIMEOUT, command};
 /// An event that runs `orch hook`, and the seconds that codex waits for it.
 type Event = (&'static str, u32);
 
-/// The events of a task without a screen: messages are passed on after a tool, and at the end of a turn. The stream shows
-/// neither the change of a patch nor every command.
-pub(super) const HEADLESS: [Event; 3] = [("PreToolUse", TIMEOUT), ("PostToolUse", TIMEOUT), ("Stop", TIMEOUT)];
+/// The events of a task without a screen: edits are compared with locks before a tool, messages are passed on after a tool and at
+/// the end of a turn. The stream shows neither the change of a patch nor every command.
+pub(super) const HEADLESS: &[Event] = &[("PreToolUse", TIMEOUT), ("PostToolUse", TIMEOUT), ("Stop", TIMEOUT)];
 /// The events of a codex on a terminal. After Esc it does not wait for longer than that.
-pub(super) const ON_A_TERMINAL: [Event; 7] = [
+pub(super) const ON_A_TERMINAL: &[Event] = &[
     ("SessionStart", TIMEOUT),
     ("UserPromptSubmit", TIMEOUT),
     ("PreToolUse", TIMEOUT),
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_arguments_are_toml_and_vouch_for_each_hook() {
-        let args = arguments(Path::new("/it's/orch"), &ON_A_TERMINAL);
+        let args = arguments(Path::new("/it's/orch"), ON_A_TERMINAL);
         let text: String =
             args.iter().filter(|arg| *arg != "-c").map(|arg| format!("{}\n", arg.to_str().unwrap())).collect();
         let config: toml::Table = text.parse().unwrap();

@@ -16,6 +16,8 @@ use crate::model::{
     wait::{Need, Needs},
 };
 
+/// How the text begins with which our hook refuses an edit. A program may report such a call like one that its user has denied.
+pub const EDIT_REFUSED: &str = "This edit was not made";
 /// Longest text, in bytes, that is only shown.
 const LONGEST: usize = 4 << 10;
 /// Longest change of files, in bytes, that is shown.

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
+    edited,
     hook::{Hook, Source},
     mcp_config, summary, tool_request,
 };
@@ -24,9 +25,11 @@ use crate::model::{
 pub(in crate::drivers) const TIMEOUT: u32 = 10;
 
 /// The hooks of a task without a screen: messages are passed on after a tool, and at the end of a turn.
-pub(in crate::drivers) const HEADLESS: [&str; 3] = ["PostToolUse", "PostToolUseFailure", "Stop"];
+pub(in crate::drivers) const HEADLESS: &[&str] = &["PostToolUse", "PostToolUseFailure", "Stop"];
+/// The same where edits may be refused.
+pub(in crate::drivers) const ASKING: &[&str] = &["PreToolUse", "PostToolUse", "PostToolUseFailure", "Stop"];
 /// The hooks of a program on a terminal, where nothing else reports what it does.
-pub(in crate::drivers) const ON_A_TERMINAL: [&str; 10] = [
+pub(in crate::drivers) const ON_A_TERMINAL: &[&str] = &[
     "SessionStart",
     "UserPromptSubmit",
     "PreToolUse",
@@ -73,7 +76,12 @@ pub(in crate::drivers) fn permissions(allowed_tools: &[String]) -> Value {
 
 /// Returns claude's file for `--settings`, which adds to the user's settings and replaces none.
 pub(in crate::drivers) fn settings(orch: &Path, events: &[&str], permissions: Value) -> Vec<u8> {
-    json!({ "hooks": calls(orch, "claude", events), "permissions": permissions }).to_string().into_bytes()
+    let mut hooks = calls(orch, "claude", events);
+    // Without a screen it asks before edits, and before no other tool.
+    if events == ASKING {
+        hooks["PreToolUse"][0]["matcher"] = json!(edited::TOOLS.join("|"));
+    }
+    json!({ "hooks": hooks, "permissions": permissions }).to_string().into_bytes()
 }
 
 /// Reads what a program passes to a hook. `None`: nothing that matters.
@@ -133,12 +141,20 @@ pub(in crate::drivers) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
     let event = match hook {
         Hook::Began { .. } => "SessionStart",
         Hook::Prompt { .. } => "UserPromptSubmit",
+        Hook::ToolCall { .. } => "PreToolUse",
         Hook::ToolResult { ok: true, .. } => "PostToolUse",
         Hook::ToolResult { ok: false, .. } => "PostToolUseFailure",
         Hook::Ended { .. } => "Stop",
         _ => return None,
     };
     Some(json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": text } }).to_string())
+}
+
+/// Returns what `PreToolUse` must print so that the tool is not used and the model reads why.
+pub(in crate::drivers) fn refuse(why: &str) -> String {
+    let refused =
+        json!({ "hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": why });
+    json!({ "hookSpecificOutput": refused }).to_string()
 }
 
 /// Returns what `Stop` must print so that the turn continues with `text` as another prompt.
@@ -216,6 +232,22 @@ mod tests {
         assert_eq!(says(result(true)), adds("PostToolUse"));
         assert_eq!(says(result(false)), adds("PostToolUseFailure"));
         assert_eq!(hand_over(&Hook::Left, "news"), None);
+    }
+
+    #[test]
+    fn a_tool_is_refused_with_a_reason_and_only_edits_are_asked_about() {
+        let refused: Value = serde_json::from_str(&refuse("it is locked")).unwrap();
+        let said = &refused["hookSpecificOutput"];
+        assert_eq!(
+            (&said["permissionDecision"], &said["permissionDecisionReason"]),
+            (&json!("deny"), &json!("it is locked"))
+        );
+        let settings = |events| -> Value {
+            serde_json::from_slice(&settings(Path::new("/orch"), events, permissions(&[]))).unwrap()
+        };
+        assert_eq!(settings(ASKING)["hooks"]["PreToolUse"][0]["matcher"], "Write|Edit|MultiEdit|NotebookEdit");
+        assert!(settings(HEADLESS)["hooks"]["PreToolUse"].is_null());
+        assert!(settings(ON_A_TERMINAL)["hooks"]["PreToolUse"][0]["matcher"].is_null(), "all of its tools are shown");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the drivers share: the vocabulary for the reports of all programs, and the formats that several programs use.
 
 pub(in crate::drivers) mod conversation;
+pub(in crate::drivers) mod edited;
 pub(in crate::drivers) mod ending;
 pub(in crate::drivers) mod errors;
 pub(in crate::drivers) mod event;

@@ -9,13 +9,17 @@
 //! {"type":"result","subtype":...,"is_error":B,"result":TEXT,"usage":{...},"total_cost_usd":N,"permission_denials":[...]}
 //! ```
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
 use super::{
     errors,
     event::{Ending, Event, Failure, Transcript},
+    hook::EDIT_REFUSED,
     rate_limit, summary,
 };
 use crate::model::{task::Usage, wait::Needs};
@@ -28,6 +32,8 @@ pub(in crate::drivers) struct StreamJson {
     /// The tokens of each message by its id. Each block of a message has a line of its own, which states the tokens of the
     /// whole message. A message without an id counts as one of its own.
     used: BTreeMap<String, Usage>,
+    /// The calls of tools that our own hook has refused: a person need not allow these.
+    refused: BTreeSet<String>,
 }
 
 impl Transcript for StreamJson {
@@ -42,9 +48,12 @@ impl Transcript for StreamJson {
             // Hooks, compaction, status: not needed here.
             (Some("system" | "stream_event"), _) => Vec::new(),
             (Some("assistant"), _) => self.assistant(&said),
-            (Some("user"), _) => user(&said),
+            (Some("user"), _) => {
+                self.refused.extend(refused_by_us(&said));
+                user(&said)
+            }
             (Some("rate_limit_event"), _) => rate_limit::event(&said).into_iter().collect(),
-            (Some("result"), _) => result(&said),
+            (Some("result"), _) => result(&said, &self.refused),
             _ => vec![Event::Unknown { shown: None }],
         }
     }
@@ -116,6 +125,17 @@ fn assistant(said: &Value) -> Vec<Event> {
         .collect()
 }
 
+/// Returns the calls of tools that our own hook has refused.
+fn refused_by_us(said: &Value) -> impl Iterator<Item = String> {
+    let blocks = said["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let refused = |block: &&Value| {
+        block["type"] == "tool_result"
+            && block["is_error"] == true
+            && summary::content(&block["content"]).contains(EDIT_REFUSED)
+    };
+    blocks.iter().filter(refused).filter_map(|block| block["tool_use_id"].as_str().map(str::to_owned))
+}
+
 /// How the text begins that continues a turn which a hook has kept from ending.
 const FEEDBACK: &str = "Stop hook feedback:";
 
@@ -130,9 +150,11 @@ fn user(said: &Value) -> Vec<Event> {
         .collect()
 }
 
-fn result(said: &Value) -> Vec<Event> {
+fn result(said: &Value, refused: &BTreeSet<String>) -> Vec<Event> {
     let mut events = Vec::new();
-    for denial in said["permission_denials"].as_array().into_iter().flatten() {
+    let is_ours = |denial: &&Value| denial["tool_use_id"].as_str().is_some_and(|id| refused.contains(id));
+    let denials = said["permission_denials"].as_array().into_iter().flatten();
+    for denial in denials.filter(|denial| !is_ours(denial)) {
         let (tool, what) =
             (denial["tool_name"].as_str().unwrap_or("a tool"), summary::arguments(&denial["tool_input"]));
         let of = if what.is_empty() { tool.to_owned() } else { format!("{tool}({what})") };
@@ -180,5 +202,37 @@ fn ending(said: &Value, text: Option<&str>) -> Ending {
             Ending::Failed(Failure::Bound, format!("its bound of costs is reached (max_cost_usd): {reason}"))
         }
         _ => Ending::Failed(errors::failure(said["api_error_status"].as_u64(), &reason), reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_our_own_hook_has_refused_needs_no_permission_of_a_person() {
+        let mut stream = StreamJson::default();
+        let mut needs = |refused: &str| -> Vec<Event> {
+            let result = |id: &str, text: &str| {
+                format!(
+                    r#"{{"type":"user","message":{{"content":[{{"type":"tool_result","tool_use_id":"{id}","is_error":true,"content":"{text}"}}]}}}}"#
+                )
+            };
+            let denial = |id: &str| {
+                format!(r#"{{"tool_name":"Edit","tool_use_id":"{id}","tool_input":{{"file_path":"{id}.rs"}}}}"#)
+            };
+            let denials = [denial("a"), denial("b")].join(",");
+            let end =
+                format!(r#"{{"type":"result","subtype":"success","result":"x","permission_denials":[{denials}]}}"#);
+            let lines = [result("a", refused), result("b", "Claude requested permissions"), end];
+            lines
+                .iter()
+                .flat_map(|line| stream.line(line))
+                .filter(|event| matches!(event, Event::Needs { .. }))
+                .collect()
+        };
+        assert_eq!(needs("no permission").len(), 2);
+        let left = needs(&format!("{EDIT_REFUSED}, because another one has locked: src"));
+        assert_eq!(left, [Event::Needs { what: Needs::Permission, of: "Edit(b.rs)".into() }]);
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::edited::patched;
 use crate::model::wait::{Need, Needs};
 
 /// Longest choice of a question that is included: short answers, but no explanations.
@@ -44,7 +45,7 @@ fn with(what: &str) -> String {
 }
 
 /// Returns the command of a tool that runs one, whatever the tool's name: a line, or a list of words.
-fn command(input: &Value) -> Option<String> {
+pub(super) fn command(input: &Value) -> Option<String> {
     let command = ["command", "cmd"].iter().map(|key| &input[*key]).find(|value| !value.is_null())?;
     match command {
         Value::String(line) => Some(line.clone()),
@@ -56,9 +57,7 @@ fn command(input: &Value) -> Option<String> {
 
 /// Returns the files that a patch names.
 fn changed(patch: &str, cwd: Option<&str>) -> String {
-    let kinds = ["*** Add File: ", "*** Update File: ", "*** Delete File: "];
-    let files = patch.lines().filter_map(|line| kinds.iter().find_map(|kind| line.strip_prefix(kind)));
-    files.map(|file| short(file.trim(), cwd)).collect::<Vec<_>>().join(", ")
+    patched(patch).map(|file| short(file, cwd)).collect::<Vec<_>>().join(", ")
 }
 
 fn short(path: &str, cwd: Option<&str>) -> String {

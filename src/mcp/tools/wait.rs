@@ -112,6 +112,8 @@ impl Server {
                 WaitStep::Looked(tasks) => progress.report(&standing(&tasks)).await,
                 // What waits for a person may wait for hours.
                 WaitStep::Held(_) => break,
+                // Mostly for a while: an answer now would be a request more each time.
+                WaitStep::Locked { .. } => {}
                 WaitStep::Done(waited) => return reply(in_words(&waited), Ended::from(&waited)),
             }
         }

@@ -184,6 +184,8 @@ fn programs_get_every_question_as_an_object_with_the_commands_that_answer_it() {
         asked_at: Timestamp(500),
         answer: None,
         approval: None,
+        until: None,
+        by_default: None,
         answered_at: None,
         answered_by: None,
         closed: None,

@@ -62,6 +62,15 @@ pub enum WaitStep {
     Looked(Vec<Task>),
     /// A task has begun to wait for a person.
     Held(Box<Task>),
+    /// A ready task waits for the lock of a person: in a sentence, and what releases it.
+    Locked {
+        /// The task.
+        task: TaskId,
+        /// Which lock, whose, and for how long.
+        what: String,
+        /// The command that releases it.
+        command: String,
+    },
     /// The wait is over; no step follows.
     Done(Waited),
 }

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{Link, Ops, Target, Why, attention::admission_of};
 use crate::{
-    admission::{self, Gate, locks::Lacking},
+    admission::{self, Gate, deadlock::Deadlock, locks::Lacking},
     config::Config,
     error::Result,
     model::{
@@ -74,6 +74,8 @@ struct TaskFacts {
     lacks: BTreeMap<TaskId, Lacking>,
     /// Those ready tasks of which the plans run as many tasks as they may, with how many.
     full_plans: BTreeMap<TaskId, u32>,
+    /// The tasks that wait for each other, if it is one of them.
+    deadlock: Option<Deadlock>,
     /// Running tasks, where there is a ready one that they may keep from an agent.
     rivals: Vec<Task>,
     /// Where its last attempt lies, if it does.
@@ -199,9 +201,25 @@ impl Ops {
         let (ahead, shared, rivals) = self.queue(std::iter::once(task).chain(&links)).await?;
         let lacks = self.lacking(std::iter::once(task).chain(&links)).await?;
         let full_plans = self.full_plans(std::iter::once(task).chain(&links)).await?;
+        let may_wait = task.waiting || lacks.contains_key(id);
+        let deadlocks = if may_wait { self.ask(super::deadlock::find).await? } else { Vec::new() };
+        let deadlock = deadlocks.into_iter().find(|deadlock| deadlock.has(id));
         let last = detail.attempts.last().map(|a| self.home.run(id, a.number));
         let run = last.filter(|dir| dir.is_dir());
-        Ok(TaskFacts { detail, parent, before, children, links, ahead, shared, lacks, full_plans, rivals, run })
+        Ok(TaskFacts {
+            detail,
+            parent,
+            before,
+            children,
+            links,
+            ahead,
+            shared,
+            lacks,
+            full_plans,
+            deadlock,
+            rivals,
+            run,
+        })
     }
 
     /// What a task waits for, what that waits for, and so on, as far as a person would read; one level a round trip.
@@ -245,7 +263,7 @@ impl Ops {
     }
 
     /// The first lock that each of the ready ones of these lacks.
-    async fn lacking(&self, tasks: impl Iterator<Item = &Task>) -> Result<BTreeMap<TaskId, Lacking>> {
+    pub(super) async fn lacking(&self, tasks: impl Iterator<Item = &Task>) -> Result<BTreeMap<TaskId, Lacking>> {
         let mut lacks = BTreeMap::new();
         let needs = |task: &&Task| task.state == TaskState::Ready && !(task.writes.is_empty() && task.reads.is_empty());
         let tasks: Vec<&Task> = tasks.filter(needs).collect();

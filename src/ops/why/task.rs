@@ -34,6 +34,10 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
         TaskState::Cancelled | TaskState::Skipped => cancelled(around, facts, &mut out),
         TaskState::Succeeded => succeeded(around, facts, &mut out),
     }
+    if let Some(deadlock) = &facts.deadlock {
+        out.say(format!("It can't go on: {}.", deadlock.sentence()));
+        deadlock.commands().into_iter().for_each(|command| out.hint(command));
+    }
     deadline(around, facts, &mut out);
     out.chain = chain::links(around, facts);
     let lost = facts.detail.attempts.iter().rev().find_map(|attempt| Some((attempt.number, attempt.evidence.clone()?)));

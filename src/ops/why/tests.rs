@@ -47,6 +47,7 @@ fn about(task: Task) -> TaskFacts {
         shared: None,
         lacks: BTreeMap::new(),
         full_plans: BTreeMap::new(),
+        deadlock: None,
         rivals: Vec::new(),
         run: None,
     }

@@ -132,4 +132,8 @@ impl<'a> Record<'a> {
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
+    /// The names of its fields.
+    pub fn names(&self) -> impl Iterator<Item = &'a String> + use<'a> {
+        self.0.keys()
+    }
 }

@@ -2,13 +2,21 @@
 
 use super::image::Image;
 
+/// The entries of a holder.
+fn held<'a>(image: &'a Image, holder: &str) -> Vec<&'a String> {
+    match image.record("held", holder) {
+        Some(entries) => entries.names().collect(),
+        None => image.list("held", holder).iter().collect(),
+    }
+}
+
 /// What does not agree about a task's locks.
 pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
     let mut say = |what: String| found.push(format!("task {id}: {what}"));
     let task = image.record("task", id);
     let state = task.map_or("", |task| task.text("state"));
     for (holder, may_hold) in [(id.to_owned(), state == "running"), (format!("~{id}"), state == "ready")] {
-        for entry in image.list("held", &holder) {
+        for entry in held(image, &holder) {
             if !may_hold {
                 say(format!("it is {state}, and has {entry:?}"));
             }

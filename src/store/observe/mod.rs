@@ -52,6 +52,7 @@ impl Store {
         pipe.cmd("ZRANGE").arg(k.plain("deadlines")).arg(0).arg(0).arg("WITHSCORES");
         pipe.cmd("ZRANGE").arg(k.plain("lock_ends")).arg(0).arg(0).arg("WITHSCORES");
         pipe.cmd("EXISTS").arg(k.plain("lock_offers"));
+        pipe.cmd("ZRANGE").arg(k.plain("approval_ends")).arg(0).arg(0).arg("WITHSCORES");
         pipe.cmd("ZRANGE").arg(k.of("state", "running")).arg(0).arg(199).arg("WITHSCORES");
         for role in roles {
             pipe.cmd("ZCARD").arg(k.of("ready", role));
@@ -87,6 +88,8 @@ impl Store {
         if self.read::<bool>(next())? {
             snapshot.next_lock_end = Some(Duration::ZERO);
         }
+        let approval_ends: Vec<(String, f64)> = self.read(next())?;
+        snapshot.next_approval_end = approval_ends.first().map(|(_, at)| Timestamp(*at as u64).since(now));
         let leases: Vec<(String, f64)> = self.read(next())?;
         let mut waiting_tasks = Vec::new();
         for role in roles {

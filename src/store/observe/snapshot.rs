@@ -131,6 +131,8 @@ pub struct Snapshot {
     pub next_deadline: Option<Duration>,
     /// When the next lock of a person or reservation ends; zero where tasks are to be offered what has become free.
     pub next_lock_end: Option<Duration>,
+    /// When the time limit of the next approval passes.
+    pub next_approval_end: Option<Duration>,
     /// Running tasks whose lease has expired.
     pub overdue: Vec<Overdue>,
     /// What people asked for.

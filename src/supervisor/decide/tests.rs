@@ -128,6 +128,7 @@ fn short(action: &Action) -> String {
         Action::ReleaseDue => "release".into(),
         Action::EndLate => "end late".into(),
         Action::EndLocks => "end locks".into(),
+        Action::ExpireApprovals => "expire approvals".into(),
         Action::Reap { agent, to, reason, .. } => format!("reap {agent} {to}: {reason}"),
         Action::Expire { task, fence, .. } => format!("expire {task} {fence}"),
         Action::EndOrphans { orphans, .. } => format!("end {}", orphans.agent),

@@ -166,6 +166,8 @@ impl World {
                 detached: false,
                 drafts_plan: false,
                 approval: None,
+                approval_timeout_ms: None,
+                approval_default: None,
                 max_cost_usd: None,
                 max_tokens: None,
                 routing: None,

@@ -125,7 +125,8 @@ fn as_the_master_codex_receives_results_and_resumes_its_thread() {
 }
 
 /// A heredoc by which a model changes a file, as codex's own tool for patches is not offered to every model.
-const PATCH: &str = "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: made.txt\n+by a patch\n*** End Patch\nEOF";
+pub(super) const PATCH: &str =
+    "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: made.txt\n+by a patch\n*** End Patch\nEOF";
 
 #[test]
 fn without_a_mode_codex_changes_files_and_what_is_refused_holds_its_task() {

@@ -7,6 +7,7 @@
 mod aider;
 mod claude;
 mod codex;
+mod collisions;
 mod copilot;
 mod demo;
 mod failures;

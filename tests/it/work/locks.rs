@@ -46,8 +46,25 @@ fn a_persons_lock_keeps_tasks_from_starting_until_it_is_released() {
     assert_eq!(world.show(&task)["state"], "ready");
     let why = world.orch(&["why", &task]).ok();
     assert!(why.contains("the migration") && why.contains("orch unlock l-"), "{why}");
+    let command = format!("orch unlock {}", text(&locked["id"]));
+    let waited = world.orch(&["wait", &task, "--timeout", "100ms"]).ended(5);
+    assert!(
+        waited.stderr.contains("a person has had the lock of src/db") && waited.stderr.contains(&command),
+        "{waited:#?}"
+    );
+    let kept = || world.status()["attention"].as_array().cloned().unwrap_or_default();
+    world.wait_until("status says which lock keeps it", || {
+        let of_lock = |one: &serde_json::Value| {
+            let what = one["what"].as_str().unwrap_or_default();
+            one["kind"] == "lock" && one["do"] == json!(command) && what.contains("(the migration): 1 ready task waits")
+        };
+        kept().iter().any(of_lock)
+    });
+    let page = world.orch(&["locks"]).ok();
+    assert!(page.contains("a person l-") && !page.contains("pid"), "{page}");
     world.orch(&["unlock", &text(&locked["id"])]).ok();
     world.wait_for(&task, "succeeded");
+    assert!(kept().iter().all(|one| one["kind"] != "lock"));
     assert!(world.orch(&["unlock", "src/db"]).ended(2).stderr.contains("nothing is locked"));
     world.orch(&["lock", "x", "--ttl", "100ms"]).ok();
     let task = delegated(&world, &["--writes", "x", "true"]);
@@ -98,4 +115,45 @@ fn what_is_no_pattern_is_refused_before_anything_is_accepted() {
     assert!(world.orch(&["unlock"]).ended(2).stderr.contains("nothing is named"));
     assert!(world.orch(&["unlock", "l-nowhere"]).ended(2).stderr.contains("nothing is locked"));
     assert_eq!(world.orch_json(&["tasks"]).as_array().map_or(0, Vec::len), 0);
+}
+
+#[test]
+fn two_parents_whose_subtasks_need_each_others_locks_are_reported_with_what_ends_it() {
+    let world = World::started("[roles.shell]\nmax = 4");
+    let parent = |writes: &str, lacks: &str, done: &str| {
+        let both = gate(&world.file("both"));
+        let wait = format!("id=$(orch delegate --role shell --writes {lacks} true) && orch wait $id");
+        delegated(&world, &["--writes", writes, &format!("{both}; {wait}; {}", append(&world.file("ran"), done))])
+    };
+    let (one, other) = (parent("src", "docs/a.md", "one"), parent("docs", "src/a.rs", "other"));
+    world.wait_for(&one, "running");
+    world.wait_for(&other, "running");
+    world.touch("both");
+    let found = || {
+        let all = world.status()["attention"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|one| one["kind"] == "deadlock")
+    };
+    world.wait_until("it is reported", || found().is_some());
+    let found = found().expect("it stays");
+    let (what, commands) = (text(&found["what"]), found["commands"].as_array().expect("commands").clone());
+    assert!(what.contains(&one) && what.contains(&other) && commands.len() == 2, "{found:#}");
+    let why = world.orch(&["why", &one]).ok();
+    assert!(why.contains("these tasks wait for each other"), "{why}");
+    let command = text(&commands[0]);
+    world.orch(&command.split(' ').skip(1).collect::<Vec<_>>()).ok();
+    world.wait_for(&one, "succeeded");
+    world.wait_for(&other, "succeeded");
+    let mut ran = world.lines("ran");
+    ran.sort();
+    assert_eq!(ran, ["one", "other"]);
+}
+
+#[test]
+fn a_lock_for_no_time_is_refused() {
+    let world = World::started("");
+    let refused = world.orch(&["lock", "src", "--ttl", "0s"]).ended(2);
+    assert!(refused.stderr.contains("a lock for no time keeps nothing"), "{refused:#?}");
+    let refused = world.orch(&["lock", "src", "--ttl", "-5s"]).ended(2);
+    assert!(refused.stderr.contains("'-5s'"), "{refused:#?}");
+    assert_eq!(world.orch(&["locks"]).ok(), "nothing is locked\n");
 }

@@ -15,6 +15,7 @@ for _, holder in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lock_ends', '-inf', no
       append(patterns, pattern)
     end
     redis.call('DEL', P .. 'lock:' .. holder)
+    redis.call('SREM', P .. 'person_locks', holder)
     event(EVENT.lock_expired, nil, nil, nil, nil,
       'the lock ' .. holder .. ' of ' .. short(table.concat(patterns, ', '), 500) .. ' has expired')
   end

@@ -21,6 +21,7 @@ release_locks(holder, entries)
 if redis.call('EXISTS', P .. 'held:' .. holder) == 0 then
   redis.call('DEL', P .. 'lock:' .. holder)
   redis.call('ZREM', P .. 'lock_ends', holder)
+  redis.call('SREM', P .. 'person_locks', holder)
 end
 event(EVENT.lock_released, ARGV[3] ~= '' and holder or nil, nil, nil, nil,
   ARGV[4] .. ' has released ' .. short(table.concat(patterns, ', '), 500))

@@ -2,7 +2,7 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 a new lock's id for a person ('l-...'), or the task, 2 its incarnation and 3 its fence, both '' for a person,
 --       4 the mode ('w' or 'r'), 5 patterns in their normal form (JSON, a list), 6 reason or '', 7 for how long (ms) or '',
---       8 the caller in words
+--       8 the caller in words, 9 the same as the lock names its owner
 -- Returns: {} where it has them, else {pattern, the entry of `locks` that is in the way}
 -- Refuses: stale (the attempt is over)
 local holder, is_task = ARGV[1], ARGV[3] ~= ''
@@ -15,7 +15,8 @@ for _, pattern in ipairs(cjson.decode(ARGV[5])) do wants[#wants + 1] = {ARGV[4],
 local want, entry = lacked(holder, wants)
 if want then return {want[2], entry} end
 if not is_task and redis.call('EXISTS', P .. 'lock:' .. holder) == 0 then
-  redis.call('HSET', P .. 'lock:' .. holder, 'at', now, 'reason', ARGV[6], 'by', ARGV[8])
+  redis.call('HSET', P .. 'lock:' .. holder, 'at', now, 'reason', ARGV[6], 'by', ARGV[9])
+  redis.call('SADD', P .. 'person_locks', holder)
   if ARGV[7] ~= '' then
     redis.call('HSET', P .. 'lock:' .. holder, 'until', now + ARGV[7])
     redis.call('ZADD', P .. 'lock_ends', now + ARGV[7], holder)

@@ -261,7 +261,7 @@ local function end_attempt(id, e)
     append(set, 'holds', asks and 'question' or over and 'limit' or is_accepted_first and 'acceptance' or 'person')
     if is_accepted_first then
       local answer = decoded(e.result or '').text
-      local text = 'Is the result of this task accepted? ' .. (answer and 'It is: ' .. short(tostring(answer), 2000) or 'It has none.')
+      local text = 'Is the result of this task accepted? ' .. (answer and 'It is:' .. quoted(tostring(answer), 2000) or 'It has none.')
       if f[15] then text = 'Is this plan to be submitted?\n' .. string.sub(tostring(answer or ''), 1, 16000) end
       raise_question(id, {number = redis.call('LLEN', P .. 'questions:' .. id) + 1, tokens = {}, kind = 'acceptance', text = text,
         options = '', attempt = attempt.number, asked_at = now}, nil)

@@ -7,6 +7,16 @@ local function short(text, bytes)
   return string.gsub(string.sub(text, 1, bytes), '[\192-\255][\128-\191]*$', '') .. '...'
 end
 
+-- A text as a quotation below a line of ours: each of its lines is marked, so that none passes for one of ours.
+local function quoted(text, bytes)
+  local shown = string.gsub(text, '%s+$', '')
+  if #shown > bytes then
+    shown = string.gsub(string.sub(shown, 1, bytes), '[\192-\255][\128-\191]*$', '')
+  end
+  local more = #text - #shown > 0 and #text > bytes and '\n  (and ' .. (#text - #shown) .. ' more bytes, which orch result prints)' or ''
+  return '\n  | ' .. string.gsub(string.gsub(shown, '\r', ''), '\n', '\n  | ') .. more
+end
+
 local function decoded(text)
   local reads, value = pcall(cjson.decode, text)
   return reads and type(value) == 'table' and value or {}
@@ -75,6 +85,7 @@ local function close_questions(id, reason)
     end
   end
   redis.call('HDEL', P .. 'task:' .. id, 'asks')
+  redis.call('ZREM', P .. 'approval_ends', id)
   redis.call('PUBLISH', P .. 'news:' .. id, 'closed')
 end
 
@@ -88,13 +99,19 @@ end
 
 -- A new question of a task to a person. `agent` is the one whose program asks it, where one does.
 local function raise_question(id, question, agent)
+  local limit = question.kind and tonumber(get(id, 'approval_timeout_ms')[1] or '')
+  if limit then
+    question.till, question.by_default = now + limit, get(id, 'approval_default')[1] or 'denied'
+    redis.call('ZADD', P .. 'approval_ends', question.till, id)
+    wake('supervisor')
+  end
   redis.call('RPUSH', P .. 'questions:' .. id, cjson.encode(question))
   redis.call('HINCRBY', P .. 'task:' .. id, 'asks', 1)
   redis.call('ZADD', P .. 'asking', 'NX', now, id)
   redis.call('PUBLISH', P .. 'news:' .. id, 'asks')
   event(EVENT.task_asks, id, agent, nil, nil, short(question.text, 500), cjson.encode({question = question.number}))
   notice({what = 'question', task = id, question = question.number, text = short(question.text, 2000),
-    escalates = question.kind == 'escalation' or nil})
+    escalates = question.kind == 'escalation' or nil, accepts = question.kind == 'acceptance' or nil})
   -- The delegator of a task that needs approval was told when it delegated.
   if question.kind == 'acceptance' then
     hand_over(id, 'has succeeded, and waits until a person accepts its result (orch approve ' .. id .. '#' .. question.number .. ')')

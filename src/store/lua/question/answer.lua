@@ -29,7 +29,7 @@ if not named and (#open_ones > 1 or others > 0) then
   return refuse(REFUSAL.question_unnamed, id .. ' ' .. table.concat(open_ones, ' '))
 end
 local escalates, accepts = question.kind == 'escalation', question.kind == 'acceptance'
-if (escalates or accepts) and ARGV[4] == '' then return refuse(REFUSAL.approve_or_deny, id .. '#' .. question.number) end
+if is_approval(question) and ARGV[4] == '' then return refuse(REFUSAL.approve_or_deny, id .. '#' .. question.number) end
 local answer = ARGV[3]
 if question.options ~= '' then
   local named, options = id .. '#' .. question.number .. ' ' .. question.options, decoded(question.options)
@@ -67,30 +67,12 @@ if f[1] == 'running' and f[4] then
     redis.call('HDEL', record, 'asking_until')
     redis.call('HDEL', P .. 'agent:' .. f[4], unpack(ASKED))
   end
-elseif escalates and ARGV[4] == 'denied' then
-  local reason = ARGV[5] .. ' ' .. ARGV[3]
-  state = cancel(id, reason, CODE.approval_denied)
-  local parent = get(id, 'parent')[1]
-  if parent and OPEN[get(parent, 'state')[1]] then
-    post(parent, {from = 'orch', task = id, tells = 'end', text = id .. ' will not run: ' .. reason})
-  end
 elseif escalates then
-  redis.call('HDEL', record, 'unapproved', 'cause', 'code', 'reason')
-  state = redis.call('SCARD', P .. 'deps:' .. id) > 0 and 'blocked' or 'ready'
-  move(id, 'held', state, f[2], nil, nil, ARGV[5] .. ' approved it')
-elseif accepts and f[1] == 'held' and f[5] == 'acceptance' then
-  redis.call('HDEL', record, 'cause', 'code', 'reason')
-  if ARGV[4] == 'approved' then
-    state = 'succeeded'
-    move(id, 'held', state, f[2], nil, nil, ARGV[5] .. ' has accepted its result')
-  else
-    -- Its next attempt finds why, with the question.
-    state = 'ready'
-    redis.call('HDEL', record, 'result')
-    local reason = ARGV[5] .. ' has not accepted its result: ' .. ARGV[3]
-    hand_over(id, 'runs again: ' .. reason)
-    move(id, 'held', state, f[2], nil, nil, reason)
-  end
+  local reason = ARGV[5] .. (ARGV[4] == 'denied' and ' ' .. ARGV[3] or ' approved it')
+  state = decide_approval(id, question, ARGV[4], reason)
+elseif accepts then
+  local decided = ARGV[4] == 'approved' and ' has accepted its result' or ' has not accepted its result: ' .. ARGV[3]
+  state = decide_approval(id, question, ARGV[4], ARGV[5] .. decided)
 elseif f[1] == 'held' and f[5] == 'question' and open == 0 then
   redis.call('HDEL', record, 'cause', 'code', 'reason')
   state = 'ready'

@@ -9,7 +9,8 @@ local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', '
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
   'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'deadline_at', 'ended_at', 'parent', 'open_children', 'after',
   'edges', 'asks', 'unapproved', 'awaits', 'detached', 'writes', 'reads', 'parked', 'parked_at', 'offered', 'reserved_until',
-  'used_input_tokens', 'used_output_tokens', 'used_micro_usd', 'code', 'reserves', 'share', 'slot_at'}
+  'used_input_tokens', 'used_output_tokens', 'used_micro_usd', 'code', 'reserves', 'share', 'slot_at', 'holds',
+  'approval_timeout_ms'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -83,6 +84,7 @@ for _, id in ipairs(which.tasks) do
   score('asking', id)
   score('deadlines', id)
   score('parked', id)
+  score('approval_ends', id)
   local queue = redis.pcall('HGET', P .. 'task:' .. id, 'parked')
   if type(queue) == 'string' and string.find(queue, '\1', 1, true) then
     score('parked:' .. string.match(queue, '\1(.*)$'), id)

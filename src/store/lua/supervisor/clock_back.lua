@@ -27,6 +27,7 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'state:delayed', 0, -1)) do
   end
 end
 move_scores(P .. 'state:running')
+move_scores(P .. 'approval_ends')
 for _, id in ipairs(redis.call('ZRANGE', P .. 'deadlines', 0, -1)) do
   local f = get(id, 'deadline_at', 'deadline_ms')
   local began = number(f[1]) - number(f[2])

@@ -99,7 +99,7 @@ repeat
   if f[1] or f[2] or f[4] then
     local wants = wants_of(unpack(f, 1, 4))
     want, entry = lacked(id, wants)
-    if want then park(id, role, wants, want, entry) end
+    if want then park_ready(id, role, wants, want, entry) end
   end
   parked = parked + 1
 until not want or parked == PARKED_AT_ONCE or compared > COMPARED_AT_ONCE

@@ -3,8 +3,8 @@
 -- ARGV: 1 id, 2 changes (JSON: text, role, priority, labels (JSON as it is stored), after (a list), timeout_ms, deadline_ms ('' for
 --       none), retries), 3 max_wait (ms), 4 reason
 -- Returns: {state before, state afterwards}
--- Refuses: unknown, damaged (its record does not read), task_runs (an attempt of it runs), task_ended (it succeeded or was skipped, or its result waits to be accepted;
---          the detail is the task and its state), unknown_dependency, ancestor (what it is to come after waits for it),
+-- Refuses: unknown, damaged (its record does not read), task_runs (an attempt of it runs), task_ended (it succeeded or was skipped;
+--          the detail is the task and its state), awaits_acceptance (its result waits to be accepted; the detail names that question), unknown_dependency, ancestor (what it is to come after waits for it),
 --          dependency_ended (how that has ended keeps it from starting; the detail is that task and its state)
 local id, to, max_wait, reason = ARGV[1], cjson.decode(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local f = get(id, 'state', 'role', 'priority', 'after', 'parent', 'edges', 'unapproved', 'awaits', 'created_at', 'place', 'holds')
@@ -12,7 +12,8 @@ local state, role = f[1], f[2]
 if not state then return refuse(REFUSAL.unknown, id) end
 if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
 if state == 'running' then return refuse(REFUSAL.task_runs, id) end
-if state == 'succeeded' or state == 'skipped' or state == 'held' and f[11] == 'acceptance' then return refuse(REFUSAL.task_ended, id .. ' ' .. state) end
+if state == 'held' and f[11] == 'acceptance' then return refuse(REFUSAL.awaits_acceptance, id .. '#' .. redis.call('LLEN', P .. 'questions:' .. id)) end
+if state == 'succeeded' or state == 'skipped' then return refuse(REFUSAL.task_ended, id .. ' ' .. state) end
 local open
 if to.after then
   for _, first in ipairs(to.after) do
