@@ -12,7 +12,12 @@ mod arguments;
 mod clock;
 #[path = "../../tests/common/disk.rs"]
 mod disk;
+#[allow(dead_code, unused_imports)] // The module is shared; the figures use a part of it.
+#[path = "../../tests/store/fixture.rs"]
+mod fixture;
 mod groups;
+#[path = "../../tests/store/lock_fleet.rs"]
+mod lock_fleet;
 #[allow(dead_code, unused_imports)] // The module is shared; the figures use a part of it.
 #[path = "../../tests/model_server/mod.rs"]
 mod model_server;

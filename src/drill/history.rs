@@ -12,6 +12,7 @@ mod accepted;
 mod attempts;
 mod executions;
 mod facts;
+mod locks;
 mod occurrences;
 mod order;
 mod paths;
@@ -232,6 +233,17 @@ pub const INVARIANTS: &[Invariant] = &[
         "subtasks end with their parent",
         "a task that fails or is cancelled cancels its subtasks",
         order::outliving,
+    ),
+    Invariant::new(
+        "locks exclude each other",
+        "no two tasks run whose locks exclude each other, unless one is above the other",
+        locks::overlapping,
+    )
+    .unless_data_is_lost(),
+    Invariant::new(
+        "only what locks waits for a lock",
+        "a task that declares no path waits for no lock",
+        locks::undeclared,
     ),
     Invariant::new(
         "tasks follow the transition table",

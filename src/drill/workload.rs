@@ -113,7 +113,13 @@ pub(super) struct Job {
     pub key: Option<String>,
     /// The earlier job on which it depends.
     pub after: Option<usize>,
+    /// The paths that it writes, and those that it reads.
+    pub writes: Option<&'static str>,
+    pub reads: Option<&'static str>,
 }
+
+/// What jobs lock: each conflicts with some of the others.
+const PATHS: [&str; 6] = ["src/a.rs", "src/b.rs", "src/*.rs", "docs", "{src,docs}/**", "."];
 
 impl Job {
     /// Returns the text that is delegated.
@@ -126,6 +132,8 @@ impl Job {
         let mut words = delegate(self.role, self.priority);
         words.extend(self.retries.iter().flat_map(|n| ["--retries".to_owned(), n.to_string()]));
         words.extend(self.key.iter().flat_map(|key| ["--key".to_owned(), key.clone()]));
+        words.extend(self.writes.iter().flat_map(|path| ["--writes".to_owned(), (*path).to_owned()]));
+        words.extend(self.reads.iter().flat_map(|path| ["--reads".to_owned(), (*path).to_owned()]));
         words.extend(after.iter().flat_map(|task| ["--after".to_owned(), (*task).to_owned()]));
         words.push(self.text());
         words
@@ -181,6 +189,8 @@ fn job(rng: &mut Rng, i: usize, at: Duration) -> Job {
         retries,
         key: rng.chance(12).then(|| format!("key-{i}")),
         after: (i > 0 && rng.chance(15)).then(|| i - 1 - rng.below(i.min(4))),
+        writes: rng.chance(20).then(|| PATHS[rng.below(PATHS.len())]),
+        reads: rng.chance(10).then(|| PATHS[rng.below(PATHS.len())]),
     }
 }
 
@@ -194,6 +204,8 @@ pub(super) fn even(n: usize, duration: Duration) -> Vec<Job> {
         retries: None,
         key: None,
         after: None,
+        writes: None,
+        reads: None,
     };
     (0..n).map(job).collect()
 }
@@ -222,6 +234,7 @@ mod tests {
             assert!(one.iter().any(|job| job.part.starts_with(part)), "{part}");
         }
         assert!(one.iter().any(|j| j.key.is_some()) && one.iter().any(|j| j.after.is_some()));
+        assert!(one.iter().any(|j| j.writes.is_some()) && one.iter().any(|j| j.reads.is_some()));
         assert!(
             one.iter().enumerate().all(|(i, j)| j.after.is_none_or(|earlier| earlier < i)),
             "dependencies have no cycles"

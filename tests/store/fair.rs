@@ -14,7 +14,7 @@ use orch::{
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::{check, fixture::*, lock_figures::claims};
+use super::{check, fixture::*, lock_fleet::timed};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -291,7 +291,7 @@ async fn a_claim_among_the_tasks_of_many_plans() {
             let some: Vec<NewTask> = some.iter().map(|n| new(*n)).collect();
             world.store.delegate_all(&some).await.unwrap();
         }
-        let took = claims(&server, &world, 0, 1_000).await;
+        let took = timed(&server, &world, 0, 1_000).await;
         let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
         println!("100,000 tasks of {plans} plans: {:.0} µs p50, {:.0} p99, {:.0} max", at(0.5), at(0.99), at(1.0));
     }

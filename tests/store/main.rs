@@ -33,6 +33,8 @@ mod ids;
 mod known_bugs;
 mod limits;
 mod lock_figures;
+#[allow(dead_code)] // Half of it is for `scripts/bench locks`.
+mod lock_fleet;
 mod lock_steps;
 mod locks;
 mod messages;

@@ -8,6 +8,7 @@ mod fair;
 mod files;
 mod find;
 mod fleet;
+mod locks;
 mod many;
 mod mcp;
 mod plan;
@@ -39,7 +40,7 @@ const fn group(name: &'static str, about: &'static str, seconds: u64, run: fn() 
 }
 
 /// All groups, in the order in which they are measured.
-pub static GROUPS: [Group; 18] = [
+pub static GROUPS: [Group; 19] = [
     group("start", "a cold orch start, until the master's prompt is shown", 120, start::measure),
     group("delegate", "orch delegate to an idle agent, until the program has started", 120, delegate::to_idle),
     group("launch", "orch delegate without an agent, until the program has started", 180, delegate::to_launched),
@@ -71,6 +72,7 @@ pub static GROUPS: [Group; 18] = [
         900,
         fair::measure,
     ),
+    group("locks", "locks: claims where much is locked, parallelism, the longest wait", 900, locks::measure),
     group("sandbox", "what bwrap adds to the start of an attempt", 120, sandbox::measure),
     group(
         "trust",

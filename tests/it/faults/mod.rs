@@ -9,6 +9,7 @@ mod emergency_stop;
 mod failpoints;
 mod formats;
 mod full_disk;
+mod locks;
 mod lost;
 mod machine;
 mod master;

@@ -103,6 +103,11 @@ fn bounds(scenario: &Scenario, after: &Image) -> Vec<String> {
     {
         found.push(format!("{running} tasks of the plan run, and {slots} may"));
     }
+    // A subtask may write what the task above it has locked.
+    let locked = after.keys.contains_key("lock:l-1");
+    if scenario.locks && (scenario.shape == Shape::Apart && running > 1 || locked && running > 0) {
+        found.push(format!("holders that exclude each other run: {running} tasks, and a person's lock: {locked}"));
+    }
     for id in TASKS {
         let key = format!("task:{id}");
         let (failures, lost) = (number(after, &key, "failures"), number(after, &key, "lost"));
@@ -136,7 +141,10 @@ fn ends(step: &Step, before: &Image, after: &Image, outcome: &Outcome) -> Vec<St
     let waits = asks && matches!(cause, Cause::Success | Cause::Transient | Cause::Timeout);
     let cause = if waits { Cause::NeedsPerson } else { cause };
     let failures = if waits { count("failures") } else { failures };
-    let next = TaskState::after(cause, failures, count("retries"), lost, count("lost_max"));
+    let next = match TaskState::after(cause, failures, count("retries"), lost, count("lost_max")) {
+        TaskState::Succeeded if task_field(before, t, "approval") == "after" && !cancelling => TaskState::Held,
+        next => next,
+    };
     let is = task_field(after, t, "state");
     if is != next.as_str() {
         found.push(format!("attempt of {t} ended as {cause}: it is {is} instead of {next}"));

@@ -41,6 +41,10 @@ pub struct Scenario {
     asks: bool,
     /// Whether a person has to approve the second task.
     approval: bool,
+    /// Whether a person accepts the result of the first task.
+    acceptance: bool,
+    /// Whether both tasks write the same, which a person may lock as well.
+    locks: bool,
     /// Whether markers are taken, and who has taken one, is part of the state.
     markers: bool,
 }
@@ -59,6 +63,8 @@ pub enum Shape {
         /// How many of them may run at once.
         slots: Option<u32>,
     },
+    /// Nothing.
+    Apart,
 }
 
 /// Two tasks, nothing is forgiven, and nobody requests anything.
@@ -72,6 +78,8 @@ const PLAIN: Scenario = Scenario {
     limited: false,
     asks: false,
     approval: false,
+    acceptance: false,
+    locks: false,
     markers: false,
 };
 const STOP: (&str, &str) = ("stop", "now");
@@ -145,6 +153,24 @@ fn what_a_person_has_to_approve_does_not_run_before() {
     nothing_breaks("an approval of a subtask", &Scenario { approval: true, shape: Shape::Subtask, ..PLAIN });
 }
 
+#[test]
+fn what_a_person_has_to_accept_counts_when_it_is_accepted() {
+    nothing_breaks("an acceptance before a dependency", &Scenario { acceptance: true, ..PLAIN });
+}
+
+/// Two tasks of which only one may run at a time.
+const LOCKS: Scenario = Scenario { shape: Shape::Apart, locks: true, ..PLAIN };
+
+#[test]
+fn tasks_that_write_the_same_never_run_together_and_each_gets_its_turn() {
+    nothing_breaks("locks", &LOCKS);
+}
+
+#[test]
+fn a_subtask_writes_what_the_task_above_it_has_locked() {
+    nothing_breaks("locks of a subtask", &Scenario { shape: Shape::Subtask, ..LOCKS });
+}
+
 /// Wider bounds, for minutes: `ORCH_TEST_DEEP=1 cargo test --release --test store exhaustive -- --nocapture`.
 #[test]
 fn deep() {
@@ -158,6 +184,10 @@ fn deep() {
     nothing_breaks("a subtask with retries", &family);
     nothing_breaks("one place", &Scenario { places: Some(1), waits: true, ..family });
     nothing_breaks("markers of a subtask", &Scenario { lost: 0, markers: true, ..family });
+    nothing_breaks("locks of what is lost", &Scenario { lost: 1, ..LOCKS });
+    nothing_breaks("locks with retries", &Scenario { retries: 1, lost: 1, requests: &[STOP], ..LOCKS });
+    nothing_breaks("locks of one that waits", &Scenario { waits: true, locks: true, ..family });
+    nothing_breaks("an acceptance of a family", &Scenario { acceptance: true, asks: true, ..family });
 }
 
 /// Mistakes that somebody might make in a transition, and by what the search finds each.
@@ -220,7 +250,30 @@ fn a_mistake_is_found() {
             shape: shape_of(mistake),
             ..PLAIN
         };
-        let found = search(&scenario, Some(*mistake)).expect_err(&format!("{mistake:?} breaks nothing"));
-        assert!(found.contains(says), "{mistake:?}\nexpected: {says}\nfound: {found}");
+        is_found(&scenario, *mistake, says);
     }
+}
+
+fn is_found(scenario: &Scenario, mistake: Mistake, says: &str) {
+    let found = search(scenario, Some(mistake)).expect_err(&format!("{mistake:?} breaks nothing"));
+    assert!(found.contains(says), "{mistake:?}\nexpected: {says}\nfound: {found}");
+}
+
+#[test]
+fn a_mistake_about_locks_is_found() {
+    for (mistake, says) in [
+        (("    release_locks(id)\n", "    tostring(id)\n"), "has \"a"),
+        (("want, entry = lacked(id, wants)", "want, entry = nil, nil"), "exclude each other run"),
+        (("  offer_locks(entries)\n  return #entries", "  return #entries"), "no work leads to an end from here"),
+    ] {
+        is_found(&LOCKS, mistake, says);
+    }
+}
+
+#[test]
+fn a_mistake_about_an_approval_is_found() {
+    let mistake = ("is_accepted_first = to == 'succeeded'", "is_accepted_first = to == 'nothing'");
+    is_found(&Scenario { acceptance: true, ..PLAIN }, mistake, "instead of held");
+    let mistake = ("redis.call('ZADD', P .. 'approval_ends', question.till, id)", "");
+    is_found(&Scenario { approval: true, ..PLAIN }, mistake, "is not in approval_ends");
 }

@@ -22,6 +22,8 @@ pub struct State {
     pub requests: Vec<(String, String)>,
     /// The plan's state, and whether it is being cancelled: in a scenario that has one.
     pub plan: (String, bool),
+    /// A person has locked what the tasks write.
+    pub locked: bool,
     /// The role is held back by a rate limit.
     pub suspended: bool,
     /// Markers that wake an agent of the role: only where they are searched.
@@ -42,7 +44,7 @@ pub enum TaskView {
         asks: bool,
         /// No person has approved it.
         unapproved: bool,
-        /// It waits for a slot of its plan.
+        /// It waits for a lock, or for a slot of its plan.
         parked: bool,
         /// Which agent has it.
         holder: Option<usize>,
@@ -173,10 +175,11 @@ impl State {
             Some(Content::List(list)) if with_markers => list.len(),
             _ => 0,
         };
+        let locked = image.keys.contains_key("lock:l-1");
         let suspended = image.keys.contains_key("rate:role shell");
         let of_plan = |name| field(image, &format!("plan:{PLAN}"), name);
         let plan = (of_plan("state").to_owned(), !of_plan("cancelling").is_empty());
-        let state = State { tasks, agents, requests, plan, suspended, markers };
+        let state = State { tasks, agents, requests, plan, locked, suspended, markers };
         let mirrored = state.mirrored();
         state.min(mirrored)
     }

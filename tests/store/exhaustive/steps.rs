@@ -59,6 +59,9 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     for t in 0..2 {
         of_a_task(&mut s, scenario, image, t);
     }
+    if scenario.locks {
+        of_a_person(&mut s, state);
+    }
     if state.suspended {
         let over = s.add(Kind::Work, "the rate limit is over".to_owned(), "role/wake", &[ROLE, "a test"]);
         over.edits = vec![vec!["DEL".into(), "rate:role shell".into()]];
@@ -88,6 +91,10 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
             "supervisor/request",
             &["test.request", "a test", value, field],
         );
+    }
+    if scenario.locks {
+        // What else a late one may try is searched without locks.
+        s.0.retain(|step| step.kind != Kind::Late || step.script.starts_with("lock/"));
     }
     if scenario.markers {
         // Who is late wakes nobody; it is searched without markers.
@@ -147,6 +154,9 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
             "retries": scenario.retries, "lost_max": scenario.lost, "max_depth": 3, "max_children": 5,
             "key": format!("key {t}"),
         });
+        if scenario.locks {
+            spec["writes"] = json!(["[\"a\"]", "[\"a/*\"]"][t]);
+        }
         match (t, scenario.shape, lease(image, 0)) {
             (1, Shape::Dependency, _) => spec["after"] = json!([TASKS[0]]),
             (1, Shape::Subtask, Some(l)) => {
@@ -157,8 +167,13 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
             (1, Shape::Subtask, None) => continue,
             _ => {}
         }
+        if t == 0 && scenario.acceptance {
+            spec["approval"] = json!("after");
+            spec["approval_timeout_ms"] = json!(DELAY_MS);
+        }
         if t == 1 && scenario.approval {
             spec["escalation"] = json!({"question": "May it?", "reason": "it may more", "rights": ["more"]});
+            spec["approval_timeout_ms"] = json!(DELAY_MS);
         }
         let may_not_ask = spec.get("parent").is_some() && !task_field(image, 0, "cancelling").is_empty();
         let (state, spec) = (task_field(image, t, "state"), spec.to_string());
@@ -176,11 +191,22 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
     }
 }
 
+/// Locks what the tasks write. Nobody counts on it that a lock stands for ever.
+fn of_a_person(s: &mut Steps, state: &State) {
+    match state.locked {
+        true => s.add(Kind::Work, "unlock".to_owned(), "lock/release", &["l-1", "", "", "a test"]),
+        false => {
+            let args = ["l-1", "", "", "w", "[\"a/b\"]", "", "", "a test", "a person"];
+            s.add(Kind::Person, "lock".to_owned(), "lock/take", &args)
+        }
+    };
+}
+
 /// The number of a task's open question, and whether it asks for approval.
 fn open_question(image: &Image, id: &str) -> Option<(u64, bool)> {
     let questions = image.list("questions", id).iter().filter_map(|q| serde_json::from_str::<Value>(q).ok());
     let mut open = questions.filter(|q| q["answer"].is_null() && q["closed"].is_null());
-    open.find_map(|q| Some((q["number"].as_u64()?, q["kind"] == "escalation")))
+    open.find_map(|q| Some((q["number"].as_u64()?, q["kind"] == "escalation" || q["kind"] == "acceptance")))
 }
 
 fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
@@ -209,6 +235,8 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
         if escalates {
             answer(Kind::Person, "approve", "approved", &number);
             answer(Kind::Person, "deny", "denied", &number);
+            let over = s.add(Kind::Person, format!("nobody approves {t}"), "question/expire", &["10"]);
+            over.edits = vec![["ZADD", "approval_ends", "1", id].map(str::to_owned).to_vec()];
         }
     }
     let Some(l) = lease(image, t) else { return };
@@ -251,6 +279,10 @@ fn late(s: &mut Steps, l: &Lease) {
     late_reports(s, l);
     let args = [TASKS[l.task], &l.fence.to_string(), &l.incarnation, LEASE_MS];
     s.add(Kind::Late, format!("late waiting of {}", l.task), "task/mark_waiting", &args);
+    let (task, fence, i) = (TASKS[l.task], l.fence.to_string(), l.incarnation.as_str());
+    s.add(Kind::Late, format!("late unlock of {}", l.task), "lock/release", &[task, i, &fence, "a test"]);
+    let args = [task, i, &fence, "w", "[\"b\"]", "", "", "a test", "a test"];
+    s.add(Kind::Late, format!("late lock of {}", l.task), "lock/take", &args);
 }
 
 fn late_reports(s: &mut Steps, l: &Lease) {

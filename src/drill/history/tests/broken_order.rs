@@ -24,6 +24,40 @@ fn dependencies_come_first() {
 }
 
 #[test]
+fn locks_exclude_each_other() {
+    // `j` runs with what both lock, `k` is claimed meanwhile.
+    fn both(s: &mut Story, reads: Option<&str>, other: &str) {
+        s.supervisor(12, 50);
+        for (letter, agent) in [('j', "shell-1"), ('k', "shell-2")] {
+            s.spawn(agent);
+            s.delegate(letter, &[], None);
+        }
+        s.locks('j', "src/*.rs", reads);
+        s.locks('k', other, None);
+        s.claim('j', "shell-1");
+        s.claim('k', "shell-2");
+        s.history.unsettled = true;
+    }
+    let mut apart = super::good();
+    both(&mut apart, None, "docs");
+    assert_eq!(super::check(&apart.history), []);
+    breaks(
+        "locks exclude each other",
+        &[
+            (|s| both(s, None, "src/a.rs"), "t-000000000k: it was claimed by event"),
+            (|s| both(s, Some("docs"), "."), "while t-000000000j ran, which excludes it"),
+        ],
+    );
+    let parked: Way = (
+        |s| {
+            s.event("task.parked", Some('a'), None, "waits for the lock of src");
+        },
+        "and it declares none",
+    );
+    breaks("only what locks waits for a lock", &[parked]);
+}
+
+#[test]
 fn nothing_stays_blocked() {
     breaks(
         "nothing stays blocked",

@@ -57,9 +57,11 @@ fn good() -> Story {
 
     s.spawn("shell-2");
     s.delegate('e', &[], None);
+    s.locks('e', "src", None);
     s.claim('e', "shell-1");
     s.delegate('f', &[], Some('e'));
     s.delegate('g', &[], Some('e'));
+    s.locks('g', "src/g.rs", None);
     s.claim('g', "shell-2");
     s.finish('e', Cause::Permanent);
     s.cancel('f');

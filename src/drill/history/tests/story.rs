@@ -104,6 +104,13 @@ impl Story {
         }));
     }
 
+    /// The task declares what it writes and reads.
+    pub fn locks(&mut self, letter: char, writes: &str, reads: Option<&str>) {
+        let task = &mut self.task(letter).task;
+        task.spec.writes = vec![writes.parse().unwrap()];
+        task.spec.reads = reads.map(|path| path.parse().unwrap()).into_iter().collect();
+    }
+
     pub fn spawn(&mut self, agent: &str) {
         let last = self.history.events.iter().rfind(|e| e.agent.as_deref() == Some(agent));
         let from = last.and_then(|e| e.to.as_deref()?.parse().ok());
