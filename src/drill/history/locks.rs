@@ -48,7 +48,9 @@ pub(super) fn undeclared(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for event in facts.history.events.iter().filter(|event| event.kind == EventKind::TaskParked) {
         let detail = event.task.as_deref().and_then(|id| facts.tasks.get(id));
-        if let Some(detail) = detail.filter(|detail| wants(&detail.task).next().is_none()) {
+        // A task of a plan may wait for one of the plan's slots.
+        if let Some(detail) = detail.filter(|detail| wants(&detail.task).next().is_none() && detail.task.plan.is_none())
+        {
             let why = format!("{} says that it waits for a lock, and it declares none", the_event(event));
             found.push((detail.task.id.to_string(), why));
         }
