@@ -152,6 +152,8 @@ fn few_dead_letters_are_named_and_many_are_counted() {
     assert_eq!(said(true, &look(3)).len(), 3);
     let many = said(true, &look(40));
     assert_eq!(many.len(), 1);
+    let made_up = Look { counts: [(TaskState::Failed, 2)].into(), made_up_for: 2, ..Look::default() };
+    assert_eq!(said(true, &made_up), [], "their plans made up for them");
     assert!(many[0].0.starts_with("40 tasks have failed") && many[0].1 == "orch tasks --state failed", "{many:?}");
 }
 

@@ -92,6 +92,21 @@ fn a_plan_that_failed_is_retried_and_one_that_runs_cancelled_by_its_id() {
 }
 
 #[test]
+fn a_failure_that_its_plan_made_up_for_needs_no_person() {
+    let world = World::started("[roles.shell.retry]\nretries = 0");
+    let plan = "name = 'x'\n[tasks.a]\ntext = 'false'\n[tasks.b]\nafter = [{ task = 'a', when = 'failed' }]\ntext = 'true'\n\
+                [tasks.c]\nafter = 'a'\non_failure = 'skip'\ntext = 'true'\n";
+    let id = submitted(&world, plan);
+    world.orch(&["wait", &id]).ok();
+    let attention = world.orch_json(&["status"])["attention"].clone();
+    let failed = attention.as_array().expect("a list").iter().filter(|one| one["kind"] == "failed").count();
+    assert_eq!(failed, 0, "{attention:#}");
+    let skipped = world.orch_json(&["show", "x/c"]);
+    let reason = text(&skipped["reason"]);
+    assert!(reason.starts_with("it is not needed, because a (t-"), "{reason}");
+}
+
+#[test]
 fn an_agent_submits_a_plan_of_subtasks_once_and_waits_for_it() {
     let world = World::started("[roles.shell.retry]\nretries = 1");
     let plan = "name = 'inner'\n[tasks.a]\ntext = 'echo x >> ran; echo done'\n";
