@@ -1,4 +1,4 @@
-//! Finds tasks that wait for each other through locks and subtasks ([`admission::deadlock`]), in what the store has.
+//! Finds tasks that wait for each other through locks and subtasks ([`crate::admission::deadlock`]), in what the store has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
