@@ -32,6 +32,11 @@ const PRELUDE: [&str; 17] = [
 /// What every script has.
 const ALWAYS: [&str; 3] = ["P", "now", "format"];
 
+/// Of the 200 local variables of a function, what stands above the prelude takes some (src/store/script.rs).
+const MOST_LOCALS: usize = 184;
+/// Beyond so many, a script's own text becomes a function of its own.
+const ROOM_LEFT: usize = 150;
+
 /// A statement at the top level of the prelude.
 struct Part {
     /// The names that it defines; none where it only acts, and is always needed.
@@ -50,16 +55,76 @@ pub fn write_scripts() {
         .flat_map(|name| parts(&read(&sources.join("prelude").join(name).with_extension("lua"))))
         .collect();
     check_names(&parts);
+    let (parts, constants) = without_constants(parts);
     for subject in list(sources).into_iter().filter(|path| path.is_dir() && !path.ends_with("prelude")) {
         let folder = out.join(subject.file_name().expect("it was listed"));
         fs::create_dir_all(&folder).expect("OUT_DIR is writable");
         for script in list(&subject) {
-            let (body, name) = (read(&script), folder.join(script.file_name().expect("it was listed")));
+            let (body, name) =
+                (inlined(&read(&script), &constants), folder.join(script.file_name().expect("it was listed")));
             let write = |kind, text: &str| fs::write(name.with_extension(kind), text).expect("OUT_DIR is writable");
-            write("prelude.lua", &needed(&parts, &body));
-            write("body.lua", &body);
+            let prelude = needed(&parts, &body);
+            let (own, others) = (locals(&body), locals(&prelude));
+            assert!(others <= MOST_LOCALS, "{script:?} has {others} local variables in its prelude: Lua allows 200");
+            write("prelude.lua", &prelude);
+            // A function of its own has variables of its own.
+            let is_apart = own + others > ROOM_LEFT;
+            write("body.lua", &if is_apart { format!("return (function()\n{body}end)()\n") } else { body });
         }
     }
+}
+
+/// Takes out the constants that are numbers or texts, and writes their values where they are named: a function of Lua may have no
+/// more than 200 local variables, and a script is one function.
+fn without_constants(parts: Vec<Part>) -> (Vec<Part>, Vec<(String, String)>) {
+    let constants: Vec<(String, String)> = parts.iter().filter_map(constant).collect();
+    let others = parts.into_iter().filter(|part| constant(part).is_none());
+    (others.map(|part| Part { text: inlined(&part.text, &constants), ..part }).collect(), constants)
+}
+
+/// `local NAME = 60000`, `local NAME = 'text'`.
+fn constant(part: &Part) -> Option<(String, String)> {
+    let (name, value) = part.text.strip_prefix("local ")?.trim_end().split_once(" = ")?;
+    let is_name = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let is_number = value.parse::<f64>().is_ok();
+    let text = value.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
+    let is_text = text.is_some_and(|text| !text.contains(['\'', '\\']));
+    (is_name && (is_number || is_text)).then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// The text with the constants' values in the place of their names, but for those in texts and of fields.
+fn inlined(text: &str, constants: &[(String, String)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        // Texts are in single quotes, and none goes over a line.
+        for (at, piece) in line.split('\'').enumerate() {
+            if at > 0 {
+                out.push('\'');
+            }
+            if at % 2 == 1 {
+                out.push_str(piece);
+                continue;
+            }
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let mut rest = piece;
+            while let Some(from) = rest.find(is_of_name) {
+                let length = rest[from..].find(|c| !is_of_name(c)).unwrap_or(rest.len() - from);
+                let (before, word) = (&rest[..from], &rest[from..from + length]);
+                let is_field = before.ends_with('.') && !before.ends_with("..");
+                let value = constants.iter().find(|(name, _)| name == word).filter(|_| !is_field);
+                out.push_str(before);
+                out.push_str(value.map_or(word, |(_, value)| value));
+                rest = &rest[from + length..];
+            }
+            out.push_str(rest);
+        }
+    }
+    out
+}
+
+/// How many local variables the statements at the top level have.
+fn locals(text: &str) -> usize {
+    text.lines().filter(|line| line.starts_with("local ")).map(|line| defined(line).len()).sum()
 }
 
 /// Of two definitions of one name, Lua takes the later one without a word.
