@@ -19,7 +19,7 @@ use crate::{
         id::TaskId,
         task::{Task, TaskState},
     },
-    store::tasks::Retried,
+    store::tasks::{Again, Retried},
 };
 
 impl Ops {
@@ -41,7 +41,8 @@ impl Ops {
         let mut all = task.allowed_tools.clone();
         all.extend(tools.iter().filter(|tool| !task.allowed_tools.contains(tool)).cloned());
         let reason = format!("{} allowed by {person}", tools.join(", "));
-        let Retried { from, to, others } = self.ask(|s| s.retry_with(id, &reason, &all)).await?;
+        let terms = Again { allowed_tools: all, ..Again::default() };
+        let Retried { from, to, others } = self.ask(|s| s.retry_as(id, &reason, &terms)).await?;
         Ok(Changed { id: id.clone(), from, state: to, changed: from != to, others })
     }
 

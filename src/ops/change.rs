@@ -8,7 +8,7 @@ use crate::{
         id::TaskId,
         task::{Task, TaskState},
     },
-    store::tasks::Retried,
+    store::tasks::{Again, Retried},
 };
 
 impl Ops {
@@ -54,11 +54,9 @@ impl Ops {
 
     /// Retries one task with what the caller may decide by it. `even_succeeded`: also if it has succeeded.
     pub(super) async fn retry_as_caller(&self, id: &TaskId, reason: &str, even_succeeded: bool) -> Result<Retried> {
-        match &self.caller {
-            Caller::Agent { .. } => self.ask(|s| s.retry_for_agent(id, reason, even_succeeded)).await,
-            Caller::Person(_) if even_succeeded => self.ask(|s| s.run_again(id, reason)).await,
-            Caller::Person(_) => self.ask(|s| s.retry(id, reason)).await,
-        }
+        let by_agent = !matches!(self.caller, Caller::Person(_));
+        let terms = Again { even_succeeded, by_agent, ..Again::default() };
+        self.ask(|s| s.retry_as(id, reason, &terms)).await
     }
 
     /// For a Redis that loses data: without the record, at worst a task runs again that had ended.

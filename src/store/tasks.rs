@@ -53,6 +53,17 @@ pub struct Delegated {
     pub note: Option<String>,
 }
 
+/// On which terms a task is retried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Again {
+    /// Whether it runs again also if it has succeeded, because it is named.
+    pub even_succeeded: bool,
+    /// Whether an agent asks: it lifts no budget, and decides nothing that a person has to.
+    pub by_agent: bool,
+    /// The tools that a person has allowed it; none: what was allowed before stays.
+    pub allowed_tools: Vec<String>,
+}
+
 /// What `retry` answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retried {
@@ -208,35 +219,18 @@ impl Store {
     /// # Errors
     /// `unknown`, `dependency_ended`, `not_approved`.
     pub async fn retry(&self, id: &TaskId, reason: &str) -> Result<Retried> {
-        self.retry_with(id, reason, &[]).await
+        self.retry_as(id, reason, &Again::default()).await
     }
 
-    /// The same for a task that is named to run again, also if it has succeeded.
+    /// The same on these terms.
     ///
     /// # Errors
-    /// Those of [`Store::retry`].
-    pub async fn run_again(&self, id: &TaskId, reason: &str) -> Result<Retried> {
-        self.call_retry([id.as_str(), reason, "", "1", ""]).await
-    }
-
-    /// The same with the tools that a person has allowed the task; none: what was allowed before stays.
-    ///
-    /// # Errors
-    /// Those of [`Store::retry`].
-    pub async fn retry_with(&self, id: &TaskId, reason: &str, allowed_tools: &[String]) -> Result<Retried> {
+    /// Those of [`Store::retry`]; of an agent, `for_person`.
+    pub async fn retry_as(&self, id: &TaskId, reason: &str, terms: &Again) -> Result<Retried> {
+        let Again { even_succeeded, by_agent, allowed_tools } = terms;
         let tools = if allowed_tools.is_empty() { String::new() } else { serde_json::json!(allowed_tools).to_string() };
-        self.call_retry([id.as_str(), reason, &tools, "", ""]).await
-    }
-
-    /// The same as an agent asks for it: it lifts no budget, and decides nothing that a person has to.
-    ///
-    /// # Errors
-    /// Those of [`Store::retry`], and `for_person`.
-    pub async fn retry_for_agent(&self, id: &TaskId, reason: &str, even_succeeded: bool) -> Result<Retried> {
-        self.call_retry([id.as_str(), reason, "", if even_succeeded { "1" } else { "" }, "1"]).await
-    }
-
-    async fn call_retry(&self, args: [&str; 5]) -> Result<Retried> {
+        let flag = |is_set: bool| if is_set { "1" } else { "" };
+        let args = [id.as_str(), reason, &tools, flag(*even_succeeded), flag(*by_agent)];
         let words: Vec<String> = self.read(self.call(&script::RETRY, args).await?)?;
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         let others = words.iter().skip(2).map(|id| parse(id, "id")).collect::<Result<_>>()?;

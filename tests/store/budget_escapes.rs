@@ -9,11 +9,14 @@ use orch::{
     store::{
         edit::Edit,
         spend::{Allowance, Budget},
-        tasks::{NewTask, Report},
+        tasks::{Again, NewTask, Report},
     },
 };
 
 use super::{check, fixture::*};
+
+/// As an agent asks.
+const AGENT: Again = Again { even_succeeded: false, by_agent: true, allowed_tools: Vec::new() };
 
 fn used(report: Report, cost_usd: f64, tokens: u64) -> Report {
     let usage = Usage { cost_usd, input_tokens: tokens, ..Usage::default() };
@@ -30,12 +33,12 @@ async fn an_agents_retry_lifts_no_budget() {
     let claimed = world.claim(&agent).await;
     let state = world.store.finish(&used(report(&agent, &claimed, Cause::Transient), 0.5, 1)).await.unwrap();
     assert_eq!(state, TaskState::Held);
-    assert_eq!(refusal(world.store.retry_for_agent(&id, "a test", false).await), "for_person");
+    assert_eq!(refusal(world.store.retry_as(&id, "a test", &AGENT).await), "for_person");
     check::structures(&world).await;
 
     // One that has failed runs again with what is left, which is nothing.
     world.store.cancel(std::slice::from_ref(&id), "a test").await.unwrap();
-    let again = world.store.retry_for_agent(&id, "a test", false).await.unwrap();
+    let again = world.store.retry_as(&id, "a test", &AGENT).await.unwrap();
     assert_eq!(again.to, TaskState::Ready);
     assert_eq!(world.try_claim(&agent).await, None);
     assert_eq!(world.state(&id).await, TaskState::Held);
@@ -81,6 +84,6 @@ async fn what_waits_to_be_accepted_is_not_edited_and_what_has_no_budget_is_not_r
     let edit = Edit { text: Some("another".into()), ..Edit::default() };
     let max_wait = orch::model::task::MAX_WAIT;
     assert_eq!(refusal(world.store.edit(&id, &edit, max_wait, "a test").await), "awaits_acceptance");
-    assert_eq!(refusal(world.store.retry_for_agent(&id, "a test", false).await), "for_person");
+    assert_eq!(refusal(world.store.retry_as(&id, "a test", &AGENT).await), "for_person");
     check::structures(&world).await;
 }

@@ -13,7 +13,7 @@ use orch::{
     },
     store::{
         plans::{NewPlan, PlanKey},
-        tasks::NewTask,
+        tasks::{Again, NewTask},
     },
 };
 
@@ -142,8 +142,9 @@ async fn a_task_that_has_succeeded_runs_again_only_if_it_is_named() {
     let id = |at: usize| &new.tasks[at].1.id;
     let retried = world.store.retry(id(1), "a test").await.unwrap();
     assert_eq!((retried.from, retried.to), (Succeeded, Succeeded));
-    world.store.run_again(id(1), "a test").await.unwrap();
-    world.store.run_again(id(2), "a test").await.unwrap();
+    let again = Again { even_succeeded: true, ..Again::default() };
+    world.store.retry_as(id(1), "a test", &again).await.unwrap();
+    world.store.retry_as(id(2), "a test", &again).await.unwrap();
     assert_eq!(state(&world, &new.id).await, PlanState::Running);
     let order = [end_next(&world, &agent, Cause::Success).await, end_next(&world, &agent, Cause::Success).await];
     assert_eq!(order, ["b", "c"], "in their order, and a is done");
