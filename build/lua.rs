@@ -10,7 +10,7 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 17] = [
+const PRELUDE: [&str; 19] = [
     "base",
     "people",
     "usage",
@@ -20,6 +20,8 @@ const PRELUDE: [&str; 17] = [
     "edges",
     "plans",
     "shares",
+    "plan_budgets",
+    "charges",
     "patterns",
     "locks",
     "moves",

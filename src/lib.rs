@@ -174,9 +174,12 @@
 //! reader has its own position. What a program waits for ([`model::wait`]: its user, or its service) is part of the runner's
 //! heartbeat, and an agent that waits for a person never counts as hung.
 //!
-//! The usage of an attempt is added to its task, to the task's ancestors, and to its role and agent for the day, in the step
-//! that ends the attempt. A role whose daily budget is used up, whose account is rate limited, or whose program is missing is
-//! *suspended*: its tasks wait, and the supervisor wakes its agents when the suspension ends.
+//! The usage of an attempt is added to its task, to the task's ancestors, to their plans, and to its role and agent for the day:
+//! as its program reports it with the heartbeats, and in the step that ends the attempt, with an estimate of what it was cut off
+//! before it could report (`store/lua/prelude/charges.lua`). A role whose daily budget is used up, whose account is rate
+//! limited, or whose program is missing is *suspended*: its tasks wait, and the supervisor wakes its agents when the suspension
+//! ends. A task for which its plan's budget has no room waits apart from the other ready tasks of its role
+//! (`store/lua/prelude/plan_budgets.lua`).
 //!
 //! A *schedule* ([`schedule`]) delegates a task or submits a plan at certain times. Its record has a *mark*, up to which its
 //! occurrences are decided: each runs, or is skipped for a reason, and one step records this together with the new mark. The

@@ -1,7 +1,7 @@
 //! One thing that keeps a task or a role from starting.
 
 use super::{locks::Lacking, snapshot::Suspension};
-use crate::model::{gate::GateCode, time::Timestamp};
+use crate::model::{gate::GateCode, plan::ShortPlan, time::Timestamp};
 
 /// One thing that keeps a task or a role from starting, with what there is to say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub enum Gate {
         /// How many.
         slots: u32,
     },
+    /// The budget of the task's plan has no room for it.
+    PlanBudget(Box<ShortPlan>),
     /// The task waits for another one.
     Dependency,
     /// The task is tried again at a later time.
@@ -110,6 +112,7 @@ impl Gate {
             Gate::BehindOthers { .. } => GateCode::BehindOthers,
             Gate::Lock(_) => GateCode::Lock,
             Gate::PlanSlots { .. } => GateCode::PlanSlots,
+            Gate::PlanBudget(_) => GateCode::BudgetPlan,
             Gate::Dependency => GateCode::Dependency,
             Gate::Delayed { .. } => GateCode::Delayed,
             Gate::Held => GateCode::HeldPerson,
@@ -132,6 +135,7 @@ impl Gate {
             | Gate::MoreUrgentRole { .. }
             | Gate::Lock(_)
             | Gate::PlanSlots { .. }
+            | Gate::PlanBudget(_)
             | Gate::Dependency
             | Gate::Delayed { .. }
             | Gate::Held
@@ -172,6 +176,7 @@ impl Gate {
                     | Gate::BehindOthers { .. }
                     | Gate::Lock(_)
                     | Gate::PlanSlots { .. }
+                    | Gate::PlanBudget(_)
                     | Gate::Dependency
                     | Gate::Delayed { .. }
             )

@@ -25,7 +25,10 @@ pub use gate::Gate;
 pub use snapshot::{Breaker, Needy, RoleState, Shortage, Snapshot, Stop, Suspension};
 pub use words::{FIX_ROLE, FREE_DISK, FREE_MEMORY};
 
-use crate::model::task::{Task, TaskState};
+use crate::model::{
+    plan::ShortPlan,
+    task::{Task, TaskState},
+};
 
 /// A task, and how many ready tasks of its role go first.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +41,8 @@ pub struct Candidate<'a> {
     pub lacks: Option<&'a locks::Lacking>,
     /// How many tasks of its plan run, where no more may (`max_parallel`).
     pub plan_slots: Option<u32>,
+    /// The plan whose budget has no room for it.
+    pub short: Option<&'a ShortPlan>,
 }
 
 /// Returns everything that keeps the task from starting, or without one every further task of the role: what concerns
@@ -110,10 +115,11 @@ fn more_urgent_role(role: &str, state: &RoleState, now: &Snapshot) -> Option<Gat
 }
 
 /// What keeps this one task from starting.
-fn task_gates(Candidate { task, ahead, lacks, plan_slots }: Candidate) -> Option<Gate> {
+fn task_gates(Candidate { task, ahead, lacks, plan_slots, short }: Candidate) -> Option<Gate> {
     match task.state {
         TaskState::Ready if lacks.is_some() => lacks.cloned().map(Box::new).map(Gate::Lock),
         TaskState::Ready if plan_slots.is_some() => plan_slots.map(|slots| Gate::PlanSlots { slots }),
+        TaskState::Ready if short.is_some() => short.cloned().map(Box::new).map(Gate::PlanBudget),
         TaskState::Ready if ahead > 0 => Some(Gate::BehindOthers { ahead }),
         TaskState::Ready => None,
         TaskState::Blocked => Some(Gate::Dependency),

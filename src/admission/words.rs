@@ -80,6 +80,10 @@ impl Gate {
                 let run = count(u64::from(*slots), "task of its plan runs", "tasks of its plan run");
                 format!("{run}, as many as max_parallel of the plan allows")
             }
+            Gate::PlanBudget(plan) => {
+                let until = if plan.is_reserved { "until one of them ends" } else { "until a person allows it more" };
+                format!("the budget of its plan {} has no room for it {until}: {}", plan.name, plan.reason)
+            }
             Gate::Dependency => "it waits for another task".to_owned(),
             Gate::Delayed { until: Some(until) } if *until > now => {
                 format!("it is retried in {}, at {until}", human(until.since(now)))
@@ -118,6 +122,10 @@ impl Gate {
             Gate::BreakerOpen { of_master: true, .. } => "orch doctor".to_owned(),
             Gate::BreakerOpen { .. } => format!("orch spawn {role}"),
             Gate::Suspended(suspension) => match (suspension.until, &suspension.account) {
+                _ if suspension.code == GateCode::AccountWindow => {
+                    "wait: it ends with the window; or raise max_window_use in sessions.toml, then: orch reload"
+                        .to_owned()
+                }
                 (None, _) if suspension.code == GateCode::LoginNeeded => format!("log in, then: orch resume {role}"),
                 (_, None) if suspension.code.is_of_account() => {
                     "wait: it ends by itself; or raise max_concurrent or rate_limit in sessions.toml, then: orch reload"
@@ -135,6 +143,7 @@ impl Gate {
             Gate::ScaledToZero => format!("orch scale {role} 1"),
             Gate::RoleSlots { .. } => format!("orch tasks --state running --role {role}"),
             Gate::Lock(_) => "orch locks".to_owned(),
+            Gate::PlanBudget(plan) => plan.more(),
             Gate::MaxAgents { .. } | Gate::MoreUrgentRole { .. } => "orch agents".to_owned(),
             Gate::Memory { .. } => FREE_MEMORY.to_owned(),
             Gate::Disk { .. } => FREE_DISK.to_owned(),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    model::budget::Scope,
+    model::{budget::Scope, id::PlanId},
     ops::{Budgets, Wanted},
     view::budgets,
 };
@@ -31,9 +31,11 @@ async fn show(scope: Option<Scope>, session: &mut Session) -> Result<u8, End> {
     if let Some(scope) = scope {
         let name = match scope {
             Scope::Task(word) => client.find_task(&word, Wanted::Task).await?.to_string(),
+            Scope::Plan(word) => Scope::Plan(client.find_plan(word).await?.to_string()).to_string(),
             other => other.to_string(),
         };
-        found = Budgets { budgets: found.budgets.into_iter().filter(|row| row.scope == name).collect() };
+        let budgets = found.budgets.into_iter().filter(|row| row.scope == name).collect();
+        found = Budgets { budgets, windows: Vec::new() };
         if found.budgets.is_empty() {
             return Err(Error::not_found(format!("{name} has no budget, and nothing is reserved for it"))
                 .hint(format!("set one: orch budget set {name} --cost 5"))
@@ -46,7 +48,11 @@ async fn show(scope: Option<Scope>, session: &mut Session) -> Result<u8, End> {
 
 pub(super) async fn approve(args: args::Approve, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
-    let changed = client.set_budget(Scope::Task(args.question), args.budget, args.tokens, false).await?;
+    let scope = match args.question.parse::<PlanId>() {
+        Ok(plan) => Scope::Plan(plan.to_string()),
+        Err(_) => Scope::Task(args.question),
+    };
+    let changed = client.set_budget(scope, args.budget, args.tokens, false).await?;
     session.answer(&changed, budgets::changed)?;
     Ok(0)
 }

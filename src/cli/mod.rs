@@ -132,7 +132,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Edit(args) => edit::run(*args, session).await,
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
-        Verb::Plan(args) => plans::run(args, session).await,
+        Verb::Plan(args) => plans::run(*args, session).await,
         Verb::Lock(args) => locks::lock(args, session).await,
         Verb::Unlock(args) => locks::unlock(args, session).await,
         Verb::Locks => locks::list(session).await,

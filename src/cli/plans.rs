@@ -154,7 +154,7 @@ fn mistyped(source: &args::Source) -> Result<(), End> {
 }
 
 fn read(source: args::Source) -> Result<PlanSource, End> {
-    let args::Source { file, rest, template, var: vars, text, key } = source;
+    let args::Source { file, rest, template, var: vars, text, key, max_cost_usd } = source;
     if let (Some(file), [second, ..]) = (&file, rest.as_slice()) {
         if let Some(template) = &template {
             let text = printable(&format!("{file} {}", rest.join(" ")));
@@ -174,7 +174,7 @@ fn read(source: args::Source) -> Result<PlanSource, End> {
         if let (Some(_), Some(_)) = (&file, &text) {
             return Err(Error::usage("what the plan is for is given twice").hint("leave out --text").into());
         }
-        return Ok(PlanSource { template, vars, text: text.or(file), key, ..PlanSource::default() });
+        return Ok(PlanSource { template, vars, text: text.or(file), key, max_cost_usd, ..PlanSource::default() });
     }
     let file = file.ok_or_else(|| Error::usage("no plan is named").hint("orch plan FILE submits one"))?;
     let document = match file.as_str() {
@@ -183,5 +183,5 @@ fn read(source: args::Source) -> Result<PlanSource, End> {
             Error::usage(format!("{file} can't be read: {e}")).hint("name a TOML or JSON file with a plan")
         })?,
     };
-    Ok(PlanSource { document, vars, text, key, ..PlanSource::default() })
+    Ok(PlanSource { document, vars, text, key, max_cost_usd, ..PlanSource::default() })
 }

@@ -14,8 +14,18 @@ const FIXED: [&str; 8] =
     ["namespace", "root", "redis", "tmux", "master.role", "master.session", "supervisor.heartbeat", "supervisor.lease"];
 /// Keys that change nothing about an agent: only the supervisor reads them.
 const OF_SUPERVISOR: [&str; 5] = ["supervisor", "day_budget", "retry", "schedules", "router"];
-const OF_ROLES: [&str; 9] =
-    ["min", "max", "day_budget", "expected_use", "max_concurrent", "rate_limit", "routes", "tags", "escalate_to"];
+const OF_ROLES: [&str; 10] = [
+    "min",
+    "max",
+    "day_budget",
+    "expected_use",
+    "max_concurrent",
+    "rate_limit",
+    "max_window_use",
+    "routes",
+    "tags",
+    "escalate_to",
+];
 /// Columns of a value that is shown.
 const VALUE: usize = 60;
 

@@ -276,6 +276,7 @@ impl Resolver<'_> {
         role.account_name = value(&written.account);
         role.max_concurrent = value(&written.max_concurrent);
         role.rate_limit = value(&written.rate_limit);
+        role.max_window_use = value(&written.max_window_use);
         role.expected_use = Budget {
             cost_usd: value(&written.expected_cost_usd),
             tokens: value(&written.expected_tokens).map(u64::from),

@@ -97,6 +97,9 @@ pub struct Role {
     /// How many attempts of its account may start in a time.
     #[serde(default)]
     pub rate_limit: Option<Pace>,
+    /// How much of a window of its subscription may be used before nothing more is started, from 0 to 1.
+    #[serde(default)]
+    pub max_window_use: Option<f64>,
     /// What its first attempt is expected to use (`expected_cost_usd`, `expected_tokens`).
     #[serde(default)]
     pub expected_use: Budget,
@@ -182,6 +185,11 @@ impl Role {
         }
     }
 
+    /// Returns what all attempts of a task of the role may use together, where the task has these caps of its own.
+    pub fn caps_of_task(&self, own_usd: Option<f64>, own_tokens: Option<u64>) -> Budget {
+        Budget { cost_usd: own_usd.or(self.task_budget.cost_usd), tokens: own_tokens.or(self.task_budget.tokens) }
+    }
+
     /// Returns the account whose rate limits the role shares. All roles of one agent program share an account; a role with a
     /// program that orch does not know has its own. `program` is the driver once `auto` is resolved.
     pub fn account(&self, program: DriverKind) -> String {
@@ -239,6 +247,7 @@ impl Role {
             account_name: None,
             max_concurrent: None,
             rate_limit: None,
+            max_window_use: None,
             expected_use: Budget::default(),
             agent: AgentOptions::default(),
         }

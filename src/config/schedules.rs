@@ -9,13 +9,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Role,
+    Budget, Role,
     diagnostics::{At, Diagnostics, dotted, no_role},
     section::Section,
     values,
+    written::LEAST_COST,
 };
 use crate::{
-    drivers::DriverKind,
+    drivers::{DriverKind, Key},
     model::{
         name,
         routing::AUTO,
@@ -44,6 +45,8 @@ pub struct Schedule {
     pub missed: Missed,
     /// Each occurrence runs up to this much later.
     pub jitter: Duration,
+    /// What the task or the plan of each occurrence may use.
+    pub budget: Budget,
 }
 
 /// What an occurrence runs.
@@ -106,6 +109,8 @@ pub(super) struct WrittenSchedule {
     pub overlap: Option<At<Overlap>>,
     pub missed: Option<At<Missed>>,
     pub jitter: Option<At<Duration>>,
+    pub max_cost_usd: Option<At<f64>>,
+    pub max_tokens: Option<At<u32>>,
 }
 
 pub(super) fn read(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenSchedule) {
@@ -132,6 +137,8 @@ pub(super) fn read(name: At<&str>, table: &mut Section<'_, '_>) -> (String, Writ
         overlap: table.one_of("overlap", &words(Overlap::ALL, Overlap::as_str), |text| text.parse().map_err(word)),
         missed: table.one_of("missed", &words(Missed::ALL, Missed::as_str), |text| text.parse().map_err(word)),
         jitter: table.duration("jitter", Duration::ZERO),
+        max_cost_usd: table.number("max_cost_usd", LEAST_COST),
+        max_tokens: table.count("max_tokens", 1),
     };
     (name.value.to_owned(), written)
 }
@@ -171,6 +178,17 @@ pub(super) fn resolve(
             let what = format!("is wrong: role {} is a prompt for a person, and takes no tasks", printable(&at.value));
             out.add(at.line, key("role"), what);
         }
+        let caps = [
+            ("max_cost_usd", Key::MaxTaskCostUsd, written.max_cost_usd.as_ref().map(|at| at.line)),
+            ("max_tokens", Key::MaxTaskTokens, written.max_tokens.as_ref().map(|at| at.line)),
+        ];
+        let role = written.role.as_ref().and_then(|at| roles.get(&at.value));
+        for (name, what, line) in caps {
+            if let (Some(line), Some(role)) = (line, role.filter(|role| !role.driver.knows(what))) {
+                let what = format!("is not supported by the driver of role {}, \"{}\"", role.name, role.driver);
+                out.add(line, key(name), what);
+            }
+        }
         let work = work(written, &key, &absolute, out);
         if let (Some(cron), Some(work)) = (&written.cron, work) {
             let schedule = Schedule {
@@ -181,6 +199,10 @@ pub(super) fn resolve(
                 overlap: written.overlap.as_ref().map_or(Overlap::Skip, |at| at.value),
                 missed: written.missed.as_ref().map_or(Missed::One, |at| at.value),
                 jitter: written.jitter.as_ref().map_or(Duration::ZERO, |at| at.value),
+                budget: Budget {
+                    cost_usd: written.max_cost_usd.as_ref().map(|at| at.value),
+                    tokens: written.max_tokens.as_ref().map(|at| u64::from(at.value)),
+                },
             };
             schedules.insert(name.clone(), schedule);
         }

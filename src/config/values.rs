@@ -130,6 +130,15 @@ pub(super) fn account(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads a share, such as `90%`.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let percent: Option<f64> = text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    percent
+        .filter(|percent| (1.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| format!("'{}' is not a share from 1% to 100%, such as \"90%\"", suggest::printable(text)))
+}
+
 /// Reads with which account a program works.
 pub(super) fn auth(text: &str) -> Result<Auth, String> {
     match text {

@@ -36,7 +36,7 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// A hundredth of a processor core.
 const LEAST_CPU: f64 = 0.01;
 /// A tenth of a cent. Zero would end every attempt before it starts.
-const LEAST_COST: f64 = 0.001;
+pub(super) const LEAST_COST: f64 = 0.001;
 
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -131,6 +131,7 @@ pub(super) struct WrittenRole {
     pub account: Option<At<String>>,
     pub max_concurrent: Option<At<u32>>,
     pub rate_limit: Option<At<Pace>>,
+    pub max_window_use: Option<At<f64>>,
     pub expected_cost_usd: Option<At<f64>>,
     pub expected_tokens: Option<At<u32>>,
     pub day: WrittenDay,
@@ -330,6 +331,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         account: table.checked("account", values::account),
         max_concurrent: table.count("max_concurrent", 1),
         rate_limit: table.checked("rate_limit", str::parse),
+        max_window_use: table.checked("max_window_use", values::share),
         expected_cost_usd: table.number("expected_cost_usd", LEAST_COST),
         expected_tokens: table.count("expected_tokens", 1),
         day: day(table),

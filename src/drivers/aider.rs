@@ -216,7 +216,10 @@ mod tests {
                        session.\nAnd more.\nTokens: 12k sent, 4 received. Cost: $0.02 message, $0.03 session.\n";
         let said = Said::of(printed);
         assert_eq!(said.error, None, "it went well in the end");
-        assert_eq!(said.usage, Some(Usage { input_tokens: 14_000, output_tokens: 24, cost_usd: 0.03 }));
+        assert_eq!(
+            said.usage,
+            Some(Usage { input_tokens: 14_000, output_tokens: 24, cost_usd: 0.03, ..Usage::default() })
+        );
         assert!(said.answer.is_some_and(|answer| answer.starts_with("litellm") && answer.ends_with("session.")));
         assert_eq!(Said::of("no banner"), Said::default());
         assert!(Said::of("Tokens: 5 sent, 1 received.\nlitellm.APIError: x").error.is_some());

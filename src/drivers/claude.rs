@@ -60,7 +60,14 @@ const MANIFEST: Manifest = Manifest {
     },
     totals: Totals { money: true, tokens: false },
     idle_share: IDLE_SHARE,
-    keys: &[Key::AllowedTools, Key::PermissionMode, Key::MaxTurns, Key::MaxCostUsd, Key::OnCollision],
+    keys: &[
+        Key::AllowedTools,
+        Key::PermissionMode,
+        Key::MaxTurns,
+        Key::MaxCostUsd,
+        Key::OnCollision,
+        Key::MaxWindowUse,
+    ],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"],
@@ -339,7 +346,7 @@ mod tests {
         ];
         let since = |at: &str| serde_json::from_str(&format!("\"2026-11-20T12:00:{at}Z\"")).unwrap();
         let used = |at| super::used(&mut lines.join("\n").as_bytes(), since(at));
-        assert_eq!(used("20"), Some(Usage { input_tokens: 230, output_tokens: 11, cost_usd: 0.0 }));
+        assert_eq!(used("20"), Some(Usage { input_tokens: 230, output_tokens: 11, cost_usd: 0.0, ..Usage::default() }));
         assert_eq!(used("40"), None, "nothing is known to have been used");
     }
 }

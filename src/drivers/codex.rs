@@ -279,7 +279,7 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     now.map(|now| Usage {
         input_tokens: now.input_tokens.saturating_sub(before.input_tokens),
         output_tokens: now.output_tokens.saturating_sub(before.output_tokens),
-        cost_usd: 0.0,
+        ..Usage::default()
     })
 }
 
@@ -301,8 +301,8 @@ mod tests {
         let lines = [begun, line("10", 5, 2), line("20", 11, 7), line("30", 22, 14), unknown].join("\n");
         let since = |at: &str| serde_json::from_str(&format!("\"2026-11-20T12:00:{at}Z\"")).unwrap();
         let used = |at| super::used(&mut lines.as_bytes(), since(at));
-        assert_eq!(used("00"), Some(Usage { input_tokens: 22, output_tokens: 14, cost_usd: 0.0 }));
-        assert_eq!(used("15"), Some(Usage { input_tokens: 17, output_tokens: 12, cost_usd: 0.0 }));
+        assert_eq!(used("00"), Some(Usage { input_tokens: 22, output_tokens: 14, cost_usd: 0.0, ..Usage::default() }));
+        assert_eq!(used("15"), Some(Usage { input_tokens: 17, output_tokens: 12, cost_usd: 0.0, ..Usage::default() }));
         assert_eq!(used("50"), None);
     }
 }

@@ -292,7 +292,7 @@ fn usage(stats: &Value) -> Option<Event> {
         Event::Usage(Usage {
             input_tokens: tokens("input_tokens"),
             output_tokens: tokens("output_tokens"),
-            cost_usd: 0.0,
+            ..Usage::default()
         })
     })
 }

@@ -196,9 +196,12 @@ impl Manifest {
             Key::OnDenial => can.denials,
             Key::MaxTaskCostUsd | Key::MaxCostUsdPerDay | Key::ExpectedCostUsd => can.money,
             Key::MaxTaskTokens | Key::MaxTokensPerDay | Key::ExpectedTokens => can.tokens,
-            Key::AllowedTools | Key::PermissionMode | Key::MaxTurns | Key::MaxCostUsd | Key::OnCollision => {
-                self.keys.contains(&key)
-            }
+            Key::AllowedTools
+            | Key::PermissionMode
+            | Key::MaxTurns
+            | Key::MaxCostUsd
+            | Key::OnCollision
+            | Key::MaxWindowUse => self.keys.contains(&key),
             Key::Model | Key::Instructions | Key::InstructionsFile | Key::Prompt | Key::PromptTemplate => {
                 self.program.is_some() || self.keys.contains(&key)
             }

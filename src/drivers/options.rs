@@ -33,6 +33,8 @@ pub enum Key {
     MaxTaskCostUsd,
     /// `max_task_tokens`
     MaxTaskTokens,
+    /// `max_window_use`
+    MaxWindowUse,
     /// `max_cost_usd_per_day`
     MaxCostUsdPerDay,
     /// `max_tokens_per_day`
@@ -69,6 +71,7 @@ impl Key {
             Key::OnCollision => "on_collision",
             Key::MaxTaskCostUsd => "max_task_cost_usd",
             Key::MaxTaskTokens => "max_task_tokens",
+            Key::MaxWindowUse => "max_window_use",
             Key::MaxCostUsdPerDay => "max_cost_usd_per_day",
             Key::MaxTokensPerDay => "max_tokens_per_day",
             Key::ExpectedCostUsd => "expected_cost_usd",

@@ -8,6 +8,7 @@ use super::{
     gate::GateCode,
     id::TaskId,
     message::Message,
+    plan::ShortPlan,
     question::{Approval, Question, QuestionKind, QuestionRef},
     text::{count, one_line},
     time::Timestamp,
@@ -40,7 +41,7 @@ words! {
         Messages = "messages",
         /// A task is held for another reason than a question.
         Held = "held",
-        /// Most of a day's budget is used.
+        /// Most of a day's budget is used, or a plan's has no room for its next task.
         Budget = "budget",
         /// Roles start nothing: `code` says why.
         Suspended = "suspended",
@@ -203,13 +204,23 @@ impl Attention {
         Attention::of_stopped(AttentionKind::Held, task, format!("task {task} is held: {short}"), reason, since)
     }
 
-    /// Returns a task that has used what it may.
-    pub fn of_spent(task: &TaskId, reason: &str, short: &str, since: Option<Timestamp>) -> Attention {
-        let commands = [format!("orch approve {task} --budget +N"), format!("orch cancel {task}")];
+    /// Makes it say how a person allows the task more, which has used what it may: by this command.
+    #[must_use]
+    pub fn resolved_by_more(mut self, more: String) -> Attention {
+        let drop = self.task.as_ref().map(|task| format!("orch cancel {task}")).unwrap_or_default();
+        self.do_ = format!("{more}; or drop it: {drop}");
+        self.commands = vec![more, drop];
+        self
+    }
+
+    /// Returns a plan whose budget has no room for its next task.
+    pub fn of_short_plan(plan: &ShortPlan) -> Attention {
+        let waits = count(plan.tasks, "task waits", "tasks wait");
+        let what = format!("plan {}: {waits} for its budget: {}", plan.name, plan.reason);
+        let (more, show) = (plan.more(), format!("orch plan show {}", plan.id));
         Attention {
-            do_: format!("{}; or drop it: {}", commands[0], commands[1]),
-            commands: commands.into(),
-            ..Attention::of_held(task, reason, short, since)
+            commands: vec![more.clone(), show.clone()],
+            ..Attention::new(AttentionKind::Budget, what, format!("{more}; what it has done: {show}"))
         }
     }
 

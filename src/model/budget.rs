@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::id::TaskId;
+
 /// Whose budget it is. A task is named by the word that a person types, which is resolved later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +16,8 @@ pub enum Scope {
     Role(String),
     /// What all attempts of a task may use.
     Task(String),
+    /// What all tasks of a plan may use, and what these delegate.
+    Plan(String),
 }
 
 impl FromStr for Scope {
@@ -23,9 +27,10 @@ impl FromStr for Scope {
         match text.split_once(':') {
             _ if text == "day" => Ok(Scope::Day),
             Some(("role", role)) if !role.is_empty() => Ok(Scope::Role(role.to_owned())),
+            Some(("plan", plan)) if !plan.is_empty() => Ok(Scope::Plan(plan.to_owned())),
             Some(("task", task)) if !task.is_empty() => Ok(Scope::Task(task.to_owned())),
             None if !text.is_empty() => Ok(Scope::Task(text.to_owned())),
-            _ => Err(format!("'{text}' names no budget: write a task's id, role:NAME, or day")),
+            _ => Err(format!("'{text}' names no budget: write a task's id, plan:ID, role:NAME, or day")),
         }
     }
 }
@@ -36,6 +41,7 @@ impl fmt::Display for Scope {
             Scope::Day => f.pad("day"),
             Scope::Role(role) => f.pad(&format!("role:{role}")),
             Scope::Task(task) => f.pad(task),
+            Scope::Plan(plan) => f.pad(&format!("plan:{plan}")),
         }
     }
 }
@@ -91,6 +97,13 @@ fn read<N>(text: &str, amount: impl Fn(&str) -> Result<N, String>) -> Result<Cha
     }
 }
 
+/// Returns the command with which a person allows a task as much again as it may use now; where that is not known, a dollar.
+pub fn more_for_task(task: &TaskId, max_cost_usd: Option<f64>, max_tokens: Option<u64>) -> String {
+    let usd = max_cost_usd.or_else(|| max_tokens.is_none().then_some(1.0)).map(|usd| format!(" --budget +{usd}"));
+    let tokens = max_tokens.map(|tokens| format!(" --tokens +{tokens}"));
+    format!("orch approve {task}{}{}", usd.unwrap_or_default(), tokens.unwrap_or_default())
+}
+
 /// Reads an amount in US dollars: more than nothing, and no more than one report of usage may say.
 ///
 /// # Errors
@@ -128,6 +141,7 @@ mod tests {
         {
             assert_eq!((text.parse(), scope.to_string()), (Ok(scope.clone()), text.to_owned()));
         }
+        assert_eq!("plan:checkout".parse(), Ok(Scope::Plan("checkout".into())));
         for bad in ["", "role:", "rolle:sonnet", "plan:"] {
             assert!(bad.parse::<Scope>().is_err(), "{bad}");
         }

@@ -29,6 +29,8 @@ words! {
         LoginNeeded = "login_needed",
         /// The rate limit of the role's account is reached.
         RateLimited = "rate_limited",
+        /// Most of a window of the role's subscription is used (`max_window_use`).
+        AccountWindow = "account_window",
         /// The role's daily budget is spent.
         BudgetDay = "budget_day",
         /// The daily budget of all roles together is spent.
@@ -58,6 +60,8 @@ words! {
         Lock = "lock",
         /// As many tasks of its plan run as its `max_parallel` allows.
         PlanSlots = "plan_slots",
+        /// The budget of the task's plan has no room for it.
+        BudgetPlan = "budget_plan",
         /// The task waits for another task.
         Dependency = "dependency",
         /// The task is tried again at a later time.
@@ -88,6 +92,7 @@ impl GateCode {
             GateCode::BehindOthers
                 | GateCode::Lock
                 | GateCode::PlanSlots
+                | GateCode::BudgetPlan
                 | GateCode::Dependency
                 | GateCode::Delayed
                 | GateCode::HeldQuestion

@@ -52,6 +52,7 @@ pub mod text;
 pub mod time;
 pub mod tool;
 pub mod wait;
+pub mod window;
 
 /// Defines an enum of words: its `as_str`, `Display`, `FromStr`, `ALL` and serde form are one list.
 macro_rules! words {

@@ -80,6 +80,49 @@ pub struct PlanSummary {
     pub total: u64,
     /// How many of them there are in each state. Of a plan that was submitted a moment ago, some are in none yet.
     pub counts: Counts,
+    /// What its tasks, and those that these delegate, may use together, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<f64>,
+    /// The same in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+    /// Why no further task of it starts, where its budget has no room for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<String>,
+}
+
+/// A plan whose budget has no room for the next task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShortPlan {
+    /// The plan.
+    pub id: PlanId,
+    /// Its name.
+    pub name: String,
+    /// What it may use, in millionths of a dollar.
+    pub max_micro_usd: Option<u64>,
+    /// The same in tokens.
+    pub max_tokens: Option<u64>,
+    /// Whether there is room when running attempts have ended; otherwise a person has to allow more.
+    pub is_reserved: bool,
+    /// How much is used, reserved and missing, in words.
+    pub reason: String,
+    /// How many ready tasks wait for it.
+    pub tasks: u64,
+}
+
+impl ShortPlan {
+    /// Returns the command with which a person allows it as much again as it may use now.
+    pub fn more(&self) -> String {
+        more_for(&self.id, self.max_micro_usd.map(Usage::of_micro_usd), self.max_tokens)
+    }
+}
+
+/// Returns the command with which a person allows a plan as much again as it may use now.
+pub fn more_for(plan: &PlanId, max_cost_usd: Option<f64>, max_tokens: Option<u64>) -> String {
+    match (max_cost_usd, max_tokens) {
+        (None, Some(tokens)) => format!("orch budget set plan:{plan} --tokens +{tokens}"),
+        (usd, _) => format!("orch budget set plan:{plan} --cost +{}", usd.unwrap_or(1.0)),
+    }
 }
 
 /// A task of a plan, as the plan shows it.

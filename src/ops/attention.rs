@@ -19,6 +19,7 @@ use crate::{
         gate::GateCode,
         id::TaskId,
         message::Message,
+        plan::ShortPlan,
         question::Question,
         schedule::ScheduleRecord,
         task::{Task, TaskState, Usage},
@@ -26,7 +27,7 @@ use crate::{
         time::Timestamp,
         wait::{Needs, Wait},
     },
-    ops::types::BudgetRow,
+    ops::{budgets::more_for, types::BudgetRow},
     store::{guard::Tampering, locks::Keeping, observe::Snapshot, passes::Passes, unread::Unheard},
 };
 
@@ -74,6 +75,8 @@ pub(super) struct Look {
     pub passes: Passes,
     /// How the private Redis was last changed from outside.
     pub tampering: Option<Tampering>,
+    /// Plans whose budgets have no room for their next tasks.
+    pub short_plans: Vec<ShortPlan>,
     /// What is recorded of the schedules.
     pub schedules: BTreeMap<String, ScheduleRecord>,
 }
@@ -166,7 +169,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     }
     out.extend(unread.iter().map(Attention::of_message));
     out.extend(look.unheard.iter().map(|one| Attention::of_unheard(&one.task, &one.text, &one.reason, one.at())));
-    held(look, &mut out);
+    held(config, look, &mut out);
     stuck_roles(config, look, &gates, &mut out);
     dead_letters(look, &mut out);
     out.extend(look.deadlocks.iter().map(locks::of_deadlock));
@@ -177,6 +180,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     let near: Vec<String> =
         look.budgets.iter().filter_map(BudgetRow::nearly_used).filter(|what| !is_said(what)).collect();
     out.extend(near.into_iter().map(|what| Attention::by(AttentionKind::Budget, what, "orch budget")));
+    out.extend(look.short_plans.iter().filter(|plan| !plan.is_reserved).map(Attention::of_short_plan));
     gates.add(&[GateCode::Paused, GateCode::RolePaused], &mut out);
     if look.snapshot.requests.drain {
         out.push(Attention::by(AttentionKind::Paused, "orch is draining: nothing new is accepted", "orch resume"));
@@ -281,11 +285,14 @@ fn waiting_agents(look: &Look, out: &mut Vec<Attention>) {
     }
 }
 
-fn held(look: &Look, out: &mut Vec<Attention>) {
+fn held(config: &Config, look: &Look, out: &mut Vec<Attention>) {
     for (task, since) in look.held.iter().filter(|(task, _)| !asks(look, Some(&task.id))) {
         let reason = task.reason.as_deref().unwrap_or("it waits for a person");
-        let of = if task.code == Some(EndCode::OverBudget) { Attention::of_spent } else { Attention::of_held };
-        out.push(of(&task.id, reason, &one_line(reason, REASON), Some(*since)));
+        let held = Attention::of_held(&task.id, reason, &one_line(reason, REASON), Some(*since));
+        out.push(match task.code {
+            Some(EndCode::OverBudget) => held.resolved_by_more(more_for(config, task)),
+            _ => held,
+        });
     }
     rest(look, TaskState::Held, look.held.len() as u64, AttentionKind::Held, out);
 }

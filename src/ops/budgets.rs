@@ -2,13 +2,14 @@
 
 use super::{BudgetChanged, BudgetRow, Budgets, Caller, Delegate, Ops};
 use crate::{
-    config::Role,
+    config::{Budget, Config, Role},
     drivers::{Key, Mode},
     error::{Error, Result},
     launchers::preflight,
     model::{
-        budget::{Change, Scope},
-        task::Usage,
+        budget::{Change, Scope, more_for_task},
+        id::TaskId,
+        task::{Task, TaskState, Usage},
     },
     store::budgets::Budgeted,
 };
@@ -31,7 +32,10 @@ impl Ops {
                 .iter()
                 .map(|(task, one)| BudgetRow { state: Some(task.state), ..row(task.id.to_string(), one) }),
         );
-        Ok(Budgets { budgets })
+        let plans = self.ask(|s| s.budgets_of_plans(None)).await?;
+        budgets.extend(plans.iter().map(|(plan, one)| row(Scope::Plan(plan.to_string()).to_string(), one)));
+        let windows = self.ask(|s| s.windows()).await?;
+        Ok(Budgets { budgets, windows })
     }
 
     /// What of that is limited by day: that of all roles together, and of each role.
@@ -77,6 +81,7 @@ impl Ops {
                 let states = self.ask(|s| s.set_cap_of_task(&id, usd, tokens, &reason)).await?;
                 Some((id, states))
             }
+            Scope::Plan(word) => return self.set_budget_of_plan(word, micro, tokens, is_default, &reason).await,
             Scope::Role(name) => {
                 self.reports(self.config.role(name)?, usd.is_some(), tokens.is_some())?;
                 None
@@ -95,7 +100,37 @@ impl Ops {
         };
         let budget = self.budgets().await?.budgets.into_iter().find(|row| row.scope == scope);
         let (from, state) = task.map(|(_, states)| states).unzip();
-        Ok(BudgetChanged { scope, changed, from, state, budget })
+        let goes_on = from == Some(TaskState::Held) && state == Some(TaskState::Ready);
+        Ok(BudgetChanged { scope, changed, goes_on, from, state, budget })
+    }
+
+    /// Sets what a plan may use; its own file says nothing of that once it was submitted.
+    async fn set_budget_of_plan(
+        &self,
+        word: &str,
+        usd: Option<Change<u64>>,
+        tokens: Option<Change<u64>>,
+        is_default: bool,
+        reason: &str,
+    ) -> Result<BudgetChanged> {
+        let plan = self.find_plan(word).await?;
+        let scope = Scope::Plan(plan.to_string()).to_string();
+        if is_default {
+            return Err(Error::usage(format!(
+                "{scope} has no default: its budget is what it was submitted with, or set to"
+            ))
+            .hint(format!("orch budget set {scope} --cost none")));
+        }
+        self.existing_plans(std::slice::from_ref(&plan)).await?;
+        let ids: Vec<TaskId> = self.ask(|s| s.plan_tasks(&plan)).await?.into_values().collect();
+        for task in self.ask(|s| s.tasks(&ids)).await? {
+            let Some(role) = self.config.roles.get(&task.role) else { continue };
+            self.reports(role, usd.is_some(), tokens.is_some())?;
+        }
+        let (from, to) = self.ask(|s| s.set_cap_of_plan(&plan, usd, tokens, reason)).await?;
+        let found = self.ask(|s| s.budgets_of_plans(Some(&plan))).await?;
+        let budget = found.first().map(|(_, one)| row(scope.clone(), one));
+        Ok(BudgetChanged { scope, changed: true, goes_on: from != to, from: None, state: None, budget })
     }
 
     /// A day's cap that is to be higher by an amount, as the cap that it becomes.
@@ -150,6 +185,13 @@ impl Ops {
 
 /// A budget is nearly used up at this part of it, as in lua/prelude/budgets.lua.
 const NEARLY: f64 = 0.8;
+
+/// The command with which a person allows a task more that has used what it may.
+pub(super) fn more_for(config: &Config, task: &Task) -> String {
+    let own = Budget { cost_usd: task.max_cost_usd, tokens: task.max_tokens };
+    let caps = config.roles.get(&task.role).map_or(own, |role| role.caps_of_task(own.cost_usd, own.tokens));
+    more_for_task(&task.id, caps.cost_usd, caps.tokens)
+}
 
 fn in_words(usd: Option<Change<f64>>, tokens: Option<Change<u64>>) -> String {
     let amount = |change: Change<String>| match change {

@@ -100,7 +100,7 @@ mod tests {
             day,
             kind: kind.into(),
             name: name.into(),
-            usage: Usage { input_tokens: tokens, output_tokens: 1, cost_usd: 0.5 },
+            usage: Usage { input_tokens: tokens, output_tokens: 1, cost_usd: 0.5, ..Usage::default() },
         };
         let spent =
             [one(1, "role", "a", 10), one(2, "role", "a", 20), one(2, "role", "b", 5), one(2, "agent", "a-1", 20)];

@@ -50,6 +50,10 @@ impl Ops {
             return Err(Error::usage("nothing is to be changed")
                 .hint(format!("say what: orch edit {id} --text TEXT, --role ROLE, --priority P ...")));
         }
+        if edits.text.as_deref().is_some_and(|text| text.trim().is_empty()) {
+            return Err(Error::usage("the task would have no text")
+                .hint(format!("write what is to be done: orch edit {id} --text 'run the tests'")));
+        }
         if let Some(role) = &edits.role {
             let role = self.config.role(role)?;
             delegate::takes_tasks(&self.config, role)?;

@@ -249,6 +249,7 @@ impl Ops {
             keeping,
             deadlocks,
             tampering: store.tampering().await?,
+            short_plans: store.short_plans().await?,
             schedules: self.schedule_records(store).await?,
         };
         Ok((look, info))

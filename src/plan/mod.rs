@@ -39,6 +39,10 @@ pub struct Plan {
     pub weight: Option<u32>,
     /// How many of its tasks may run at the same time; `None`: as many as their roles allow.
     pub max_parallel: Option<u32>,
+    /// What its tasks, and those that these delegate, may use together, in US dollars.
+    pub max_cost_usd: Option<f64>,
+    /// The same in tokens.
+    pub max_tokens: Option<u64>,
     /// Its tasks, in the order of the document.
     pub tasks: Vec<Task>,
 }

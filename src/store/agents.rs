@@ -9,7 +9,8 @@ use super::{
     Result, Store,
     decode::{self, Fields},
     script,
-    values::{ms, parse},
+    tasks::Metered,
+    values::{live_to_json, ms, parse},
 };
 use crate::model::{
     agent::AgentState,
@@ -17,7 +18,7 @@ use crate::model::{
     end_code::EndCode,
     evidence::Evidence,
     id::{Process, TaskId},
-    task::TaskState,
+    task::{TaskState, Usage},
     wait::Wait,
 };
 
@@ -43,6 +44,17 @@ pub enum Directive {
     Stop(String),
     /// End the attempt; the reason.
     Cancel(String),
+    /// End the attempt: its task has used what it may; how much.
+    OverBudget(String),
+}
+
+/// What the program of an attempt has reported to have used so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Used {
+    /// By this attempt.
+    pub usage: Usage,
+    /// The totals of its conversation that this was computed from.
+    pub metered: Option<Metered>,
 }
 
 /// What a runner reports with each heartbeat.
@@ -58,6 +70,8 @@ pub struct Pulse {
     pub wait: Option<Wait>,
     /// Whether its program is in a turn. Only of a master, which has no task that says so.
     pub works: bool,
+    /// What its program has used of its task's budget so far.
+    pub used: Option<Used>,
 }
 
 /// How an agent's end is recorded.
@@ -137,12 +151,14 @@ impl Store {
             None => ("", "", String::new()),
         };
         let works = if pulse.works { "1" } else { "" };
-        let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs, of, &retrying, works];
+        let used = pulse.used.as_ref().map(|used| live_to_json(&used.usage, used.metered.as_ref())).unwrap_or_default();
+        let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs, of, &retrying, works, &used];
         let answer: String = self.read(self.call(&script::HEARTBEAT, args).await?)?;
         Ok(match answer.split_once(' ') {
             Some(("asks", question)) => Directive::Asks(question.to_owned()),
             Some(("cancel", reason)) => Directive::Cancel(reason.to_owned()),
             Some(("stop", reason)) => Directive::Stop(reason.to_owned()),
+            Some(("over", reason)) => Directive::OverBudget(reason.to_owned()),
             _ => Directive::Go,
         })
     }

@@ -9,6 +9,7 @@ use super::{
     Result, Store, StoreError,
     decode::{self, Fields},
     people, script,
+    spend::Allowance,
     values::{metered_to_json, ms, parse, read_counted, to_json, usage_to_json},
 };
 use crate::model::{
@@ -40,6 +41,8 @@ pub struct Claimed {
     pub counted: Option<Counted>,
     /// Whether there are messages to it that it has not read.
     pub has_mail: bool,
+    /// What all its attempts together may still use.
+    pub left: Allowance,
 }
 
 impl Claimed {
@@ -213,7 +216,9 @@ impl Store {
             let (attempt, fence) = (parse(&number, "attempt")?, parse(&fence, "fence")?);
             let counted = fields.text("counted").and_then(|text| read_counted(&text));
             let has_mail = fields.text("has_mail").is_some();
-            Ok(Claimed { task, attempt, fence, time_left, questions, counted, has_mail })
+            let left =
+                Allowance { micro_usd: fields.parse_opt("left_micro_usd")?, tokens: fields.parse_opt("left_tokens")? };
+            Ok(Claimed { task, attempt, fence, time_left, questions, counted, has_mail, left })
         };
         Ok(match decoded() {
             Ok(claimed) => Taken::Task(Box::new(claimed)),

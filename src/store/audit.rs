@@ -47,7 +47,9 @@ enum Shared {
 fn shares(key: &str) -> Option<Shared> {
     match key.split_once(':').map_or(key, |(kind, _)| kind) {
         "agents" | "running" | "idle" => Some(Shared::Set),
-        "tasks" | "ids" | "state" | "ready" | "waiting" | "asking" | "parked" | "approval_ends" => Some(Shared::Scores),
+        "tasks" | "ids" | "state" | "ready" | "waiting" | "asking" | "parked" | "short" | "approval_ends" => {
+            Some(Shared::Scores)
+        }
         _ => None,
     }
 }

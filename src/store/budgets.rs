@@ -224,7 +224,7 @@ impl Store {
     }
 }
 
-fn word_of(change: Option<Change<u64>>) -> String {
+pub(super) fn word_of(change: Option<Change<u64>>) -> String {
     match change {
         None => String::new(),
         Some(Change::To(amount)) => amount.to_string(),

@@ -139,7 +139,9 @@ pub(super) fn usage(f: &Fields, what: &str) -> Usage {
     Usage {
         input_tokens: number("input_tokens"),
         output_tokens: number("output_tokens"),
-        cost_usd: number("micro_usd") as f64 / 1e6,
+        cost_usd: Usage::of_micro_usd(number("micro_usd")),
+        estimated_usd: Usage::of_micro_usd(number("estimated_micro_usd")),
+        estimated_tokens: number("estimated_tokens"),
     }
 }
 

@@ -309,12 +309,20 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         }
         Refusal::ForPerson => Error::failed(format!("task {detail} waits for a person, and no agent decides that it continues"))
             .hint(format!("say what is needed to the person you work for; what it waits for: orch why {detail}")),
+        Refusal::NoBudget if detail.starts_with("p-") => {
+            Error::usage(format!("plan {detail} has no such budget that could be raised"))
+                .hint(format!("set one: orch budget set plan:{detail} --cost 20"))
+        }
         Refusal::NoBudget => Error::usage(format!("task {detail} has no budget of its own that could be raised"))
             .hint(format!("set one: orch budget set {detail} --cost 5; what holds it: orch why {detail}")),
         Refusal::OverBudget => {
             let (id, missing) = detail.split_once(' ').unwrap_or((detail, "more"));
             Error::conflict(format!("task {id} has used more than that: at least {missing} more are needed"))
-                .hint(format!("orch approve {id} --budget +N, in US dollars; orch budget says what it has used"))
+                .hint(match missing.split_once(' ') {
+                    Some((amount, "USD")) => format!("orch approve {id} --budget +{amount}"),
+                    Some((amount, _)) => format!("orch approve {id} --tokens +{amount}"),
+                    None => "orch budget says what it has used".to_owned(),
+                })
         }
         Refusal::Idle => Error::failed(format!(
             "agent {detail} has no task at this moment, so no program would read it"

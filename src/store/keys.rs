@@ -27,7 +27,7 @@
 //! | `wants` | zset | the queues that have tasks, in the order of the alphabet |
 //! | `reserving` | set | parked tasks that have a reservation |
 //! | `lock_offers` | list | ranges of `wants` that are to be looked at, because a lock has become free |
-//! | `plan:<id>` | hash | a plan: `name`, `text`, `state`, `since`, how many of its tasks there are in each state (`n:<state>`), how many of its `total` tasks are `made` |
+//! | `plan:<id>` | hash | a plan: `name`, `text`, `state`, `since`, how many of its tasks there are in each state (`n:<state>`), how many of its `total` tasks are `made`; `cap_micro_usd` and `cap_tokens`, and what is counted of that (`used_`); `short` (`used` or `reserved`) and `short_why`, where its budget has no room for its next task, and how many of its tasks wait for that (`n:short`) |
 //! | `plan_tasks:<id>` | hash | its tasks: key → id |
 //! | `staged:<id>` | hash | tasks of a plan that are not made yet, by their order; before the plan is accepted, for ten minutes |
 //! | `plan_key:<key>` | string | the plan with this idempotency key |
@@ -55,15 +55,18 @@
 //! | `breaker:<role>` | hash | agents of this role fail right after they start: how often in a row, and until when none is started |
 //! | `requests` | hash | requests: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
-//! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them, money in millionths of a dollar; `set_usd:<role>`, `set_tokens:<role>`: a person's, which comes before; `expected_usd:<role>`, `learned_usd:<role>` and the same in tokens: what the next attempt is expected to use; `slots:<role>`: `max_concurrent` of its account and the roles of that; `pace:<role>`: how many attempts of its account may start in how many milliseconds; `tried:<role>`: whether a few attempts try its service first; `login:<role>`: why the role waits for a login |
+//! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them, money in millionths of a dollar; `set_usd:<role>`, `set_tokens:<role>`: a person's, which comes before; `expected_usd:<role>`, `learned_usd:<role>` and the same in tokens: what the next attempt is expected to use; `slots:<role>`: `max_concurrent` of its account and the roles of that; `pace:<role>`: how many attempts of its account may start in how many milliseconds; `tried:<role>`: whether a few attempts try its service first; `reports:<role>`: what its program is known to report; `window_use:<role>`: how much of a window of its account may be used; `login:<role>`: why the role waits for a login |
 //! | `reserved` | hash | what running attempts have reserved: `all:`, `role:<role>:`, `plan:<plan>:` and `micro_usd`, `tokens`; each task's own is its `reserves` |
-//! | `costs:<role>` | list | what the last 50 attempts of that role have used: millionths of a dollar, and tokens |
+//! | `costs:<role>` | list | what the last 50 attempts of that role have used: millionths of a dollar, tokens, and in how many milliseconds |
+//! | `short:<plan>` | zset | ready tasks for which the budget of that plan has no room, by their place; they are not in `ready:<role>` |
+//! | `short_plans` | set | the plans that have such tasks |
 //! | `short_of_room` | set | roles whose agents were refused a task for want of a budget or of a slot of their account, until there may be room |
 //! | `pace:<account>` | string | when the starts that `rate_limit` allows would be used up evenly, in microseconds |
 //! | `trial:<account>` | string | when the trial of that account began whose first attempts find out whether its service answers, and how many attempts have started in it (ten minutes after the last) |
 //! | `warned:<day>` | set | whose budget of that day a person was warned of |
-//! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd`; `counts_resumes_once` unless an earlier release began it (90 days) |
+//! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd`, and how much of that is an estimate (`estimated_`); `counts_resumes_once` unless an earlier release began it (90 days) |
 //! | `metered:<agent>` | hash | what of its conversations is counted there that belong to no task: `<conversation>:` and the same three (90 days) |
+//! | `windows:<account>` | hash | what its programs have reported of the windows of its subscription, one JSON object each (8 days) |
 //! | `rate:<account>` | hash | that account is rate limited: `until` when, the `reason`, and how many `times` in a row (for a while after its end) |
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |

@@ -33,6 +33,7 @@ pub mod locks;
 pub mod observe;
 pub mod passes;
 pub mod people;
+mod plan_budgets;
 pub mod plans;
 mod quarantine;
 pub mod records;
@@ -46,6 +47,7 @@ pub mod tasks;
 pub mod unread;
 mod values;
 pub mod wake;
+mod windows;
 
 use std::{
     sync::atomic::AtomicU64,

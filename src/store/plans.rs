@@ -9,6 +9,7 @@ use super::{
     Result, Store, StoreError,
     decode::Fields,
     script,
+    spend::Allowance,
     tasks::Delegation,
     values::{parse, to_json},
 };
@@ -17,7 +18,7 @@ use crate::{
         id::{Capability, PlanId, TaskId},
         json::Shallow,
         plan::{Counts, PlanState, PlanSummary},
-        task::TaskState,
+        task::{TaskState, Usage},
     },
     os::failpoint,
 };
@@ -50,6 +51,8 @@ pub struct NewPlan {
     pub who: String,
     /// What makes a repeated submission the same plan.
     pub key: Option<PlanKey>,
+    /// What its tasks, and those that these delegate, may use together.
+    pub cap: Allowance,
 }
 
 /// An idempotency key of a plan.
@@ -227,6 +230,9 @@ fn summary(id: &PlanId, f: &Fields) -> Result<PlanSummary> {
         ended_at: f.time("ended_at")?,
         total: f.parse_or("total", 0)?,
         counts: counts.into_iter().filter(|(_, n)| *n > 0).collect(),
+        max_cost_usd: f.parse_opt("cap_micro_usd")?.map(Usage::of_micro_usd),
+        max_tokens: f.parse_opt("cap_tokens")?,
+        short: f.text("short_why"),
     })
 }
 
@@ -237,6 +243,7 @@ pub(super) fn terms(new: &NewPlan) -> String {
         "name": new.name, "text": new.text, "total": new.tasks.len(), "notify": new.notify, "weight": new.weight,
         "max_queued": first.map(|task| task.max_queued), "max_depth": first.map(|task| task.max_depth),
         "max_children": first.map(|task| task.max_children),
+        "max_cost_micro_usd": new.cap.micro_usd, "max_tokens": new.cap.tokens,
         "parent": new.parent.as_ref().map(|parent| &parent.task),
         "attempt_fence": new.parent.as_ref().map(|parent| parent.fence.to_string()),
         "incarnation": new.parent.as_ref().map(|parent| &parent.incarnation),

@@ -30,7 +30,7 @@ pub struct Allowance {
 }
 
 /// What a role may use.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Budget {
     /// The role; empty: all of them together.
     pub role: String,
@@ -48,6 +48,10 @@ pub struct Budget {
     pub pace: Option<Pace>,
     /// Whether its attempts use a service: a few of them try first whether it answers (`lua/prelude/trial.lua`).
     pub is_tried: bool,
+    /// How much of a window of its account may be used before nothing more is started, from 0 to 1.
+    pub window_use: Option<f64>,
+    /// Whether its program is known to report what it has cost, and the tokens that it has used.
+    pub reports: (bool, bool),
     /// Why nothing of it can be started at all, if that is so.
     pub unavailable: Option<String>,
 }
@@ -108,6 +112,8 @@ fn add(usage: &mut Usage, field: &str, amount: u64) {
         "input_tokens" => usage.input_tokens += amount,
         "output_tokens" => usage.output_tokens += amount,
         "micro_usd" => usage.cost_usd += amount as f64 / 1e6,
+        "estimated_micro_usd" => usage.estimated_usd += amount as f64 / 1e6,
+        "estimated_tokens" => usage.estimated_tokens += amount,
         _ => {}
     }
 }
@@ -130,8 +136,29 @@ impl Store {
         let [day_usd, day_tokens, task_usd, task_tokens] = [&day[0], &day[1], &task[0], &task[1]];
         let [usd, tokens] = [&expected[0], &expected[1]];
         let tried = if budget.is_tried { "1" } else { "" };
-        let args =
-            [role, account, day_usd, day_tokens, task_usd, task_tokens, unavailable, usd, tokens, &slots, &pace, tried];
+        let reports = match budget.reports {
+            (false, false) => "",
+            (true, false) => "money",
+            (false, true) => "tokens",
+            (true, true) => "money tokens",
+        };
+        let window_use = budget.window_use.map(|used| used.to_string()).unwrap_or_default();
+        let args = [
+            role,
+            account,
+            day_usd,
+            day_tokens,
+            task_usd,
+            task_tokens,
+            unavailable,
+            usd,
+            tokens,
+            &slots,
+            &pace,
+            tried,
+            reports,
+            &window_use,
+        ];
         self.call(&script::SET_BUDGETS, args).await.map(drop)
     }
 
@@ -270,25 +297,27 @@ impl Store {
     }
 
     async fn used_by(&self, ids: &[TaskId]) -> Result<Vec<SpentByTask>> {
-        const FIELDS: [&str; 5] = ["input_tokens", "output_tokens", "micro_usd", "since", "plan"];
+        const USED: usize = 5;
+        const FIELDS: [&str; 7] =
+            ["input_tokens", "output_tokens", "micro_usd", "estimated_micro_usd", "estimated_tokens", "since", "plan"];
         let mut spent = Vec::with_capacity(ids.len());
         for some in ids.chunks(1000) {
             let mut pipe = redis::pipe();
             for id in some {
                 let cmd = pipe.cmd("HMGET").arg(self.keys.of("task", id.as_str()));
-                for field in &FIELDS[..3] {
+                for field in &FIELDS[..USED] {
                     cmd.arg(format!("used_{field}"));
                 }
-                cmd.arg(&FIELDS[3..]);
+                cmd.arg(&FIELDS[USED..]);
             }
             for (id, answer) in some.iter().zip(self.pipeline_each(&pipe).await?) {
                 let row: Vec<Option<String>> = self.read_record(Some(answer), id.as_str()).unwrap_or_default();
                 let text = |i: usize| row.get(i).cloned().flatten();
                 let number = |i: usize| text(i).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
                 let mut usage = Usage::default();
-                FIELDS[..3].iter().enumerate().for_each(|(i, field)| add(&mut usage, field, number(i) as u64));
-                let plan = text(4).and_then(|plan| plan.parse().ok());
-                spent.push(SpentByTask { id: id.clone(), at: Timestamp(number(3) as u64), usage, plan });
+                FIELDS[..USED].iter().enumerate().for_each(|(i, field)| add(&mut usage, field, number(i) as u64));
+                let plan = text(USED + 1).and_then(|plan| plan.parse().ok());
+                spent.push(SpentByTask { id: id.clone(), at: Timestamp(number(USED) as u64), usage, plan });
             }
         }
         Ok(spent)

@@ -28,17 +28,33 @@ struct StoredUsage {
     input_tokens: u64,
     output_tokens: u64,
     micro_usd: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_micro_usd: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_tokens: Option<u64>,
 }
 
 impl StoredUsage {
     fn of(usage: &Usage) -> StoredUsage {
         let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
-        StoredUsage { input_tokens, output_tokens, micro_usd: usage.micro_usd() }
+        let some = |amount: u64| Some(amount).filter(|amount| *amount > 0);
+        StoredUsage {
+            input_tokens,
+            output_tokens,
+            micro_usd: usage.micro_usd(),
+            estimated_micro_usd: some(usage.estimated_micro_usd()),
+            estimated_tokens: some(usage.estimated_tokens),
+        }
     }
 
     fn read(self) -> Usage {
-        let cost_usd = Usage::of_micro_usd(self.micro_usd);
-        Usage { input_tokens: self.input_tokens, output_tokens: self.output_tokens, cost_usd }
+        Usage {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cost_usd: Usage::of_micro_usd(self.micro_usd),
+            estimated_usd: Usage::of_micro_usd(self.estimated_micro_usd.unwrap_or(0)),
+            estimated_tokens: self.estimated_tokens.unwrap_or(0),
+        }
     }
 }
 
@@ -65,7 +81,16 @@ pub(super) fn read_counted(text: &str) -> Option<Counted> {
 }
 
 pub(super) fn metered_to_json(metered: &Metered) -> String {
+    metered_json(metered).to_string()
+}
+
+fn metered_json(metered: &Metered) -> serde_json::Value {
     let Metered { conversation, before, total } = metered;
     let (before, total) = (StoredUsage::of(before), StoredUsage::of(total));
-    serde_json::json!({ "conversation": conversation, "before": before, "total": total }).to_string()
+    serde_json::json!({ "conversation": conversation, "before": before, "total": total })
+}
+
+/// What a running attempt has used so far, as the heartbeat takes it.
+pub(super) fn live_to_json(usage: &Usage, metered: Option<&Metered>) -> String {
+    serde_json::json!({ "usage": StoredUsage::of(usage), "metered": metered.map(metered_json) }).to_string()
 }

@@ -106,6 +106,7 @@ impl Due {
             tell_all(store, home, snapshot).await?;
             // A caller may have ended before all tasks of its plan were made.
             while store.grow_plan(None).await? > 0 {}
+            store.offer_short().await?;
         }
         if self.damaged {
             for state in [TaskState::Blocked, TaskState::Held] {

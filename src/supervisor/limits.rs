@@ -8,6 +8,7 @@ use std::{
 use super::{Supervisor, background::on_a_thread, environment};
 use crate::{
     config::{Budget as Configured, Config, Role},
+    drivers::{Key, Mode},
     launchers::preflight,
     model::{pace::Pace, task::Usage},
     store::{
@@ -95,6 +96,13 @@ fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
         micro_usd: budget.cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
         tokens: budget.tokens,
     };
+    // A script may report its usage, and most report none.
+    let reports = |role: &Role| {
+        let kind = preflight::resolve(role.driver, order, path);
+        let is_agent = kind.program().is_some();
+        let is_headless = role.agent.mode == Mode::Headless;
+        (is_agent && is_headless && kind.knows(Key::MaxTaskCostUsd), is_agent && kind.knows(Key::MaxTaskTokens))
+    };
     let account_of = |role: &Role| role.account(preflight::resolve(role.driver, order, path));
     // What one role of an account says counts for all of them; of several, the least.
     let together = |account: &str| {
@@ -102,17 +110,20 @@ fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
         let names = roles.iter().map(|role| role.name.clone()).collect();
         let most = roles.iter().filter_map(|role| role.max_concurrent).min();
         let pace = roles.iter().filter_map(|role| role.rate_limit).max_by_key(Pace::interval);
-        (most.map(|most| (most, names)), pace)
+        let window = roles.iter().filter_map(|role| role.max_window_use).reduce(f64::min);
+        (most.map(|most| (most, names)), pace, window)
     };
     let of_role = |role: &Role| Budget {
         role: role.name.clone(),
         slots: together(&account_of(role)).0,
         pace: together(&account_of(role)).1,
         is_tried: preflight::resolve(role.driver, order, path).program().is_some(),
+        window_use: together(&account_of(role)).2,
         account: account_of(role),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),
         expected: allowance(&role.expected()),
+        reports: reports(role),
         unavailable: preflight::check(role, order, path).err().map(|unavailable| unavailable.to_string()),
     };
     let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };

@@ -5,7 +5,11 @@ use super::{
     table::{Cell, Column, Table},
 };
 use crate::{
-    model::task::TaskState,
+    model::{
+        duration::human,
+        task::TaskState,
+        window::{AccountWindow, in_words},
+    },
     ops::types::{BudgetChanged, BudgetRow, Budgets},
 };
 
@@ -35,7 +39,37 @@ pub fn table(found: &Budgets, view: &View) -> String {
             ]);
         }
     }
-    table.render(view)
+    table.render(view) + &windows(&found.windows, view)
+}
+
+/// A line per window of an account's subscription.
+fn windows(windows: &[AccountWindow], view: &View) -> String {
+    if windows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new([
+        Column::new("ACCOUNT").at_least(8),
+        Column::new("WINDOW"),
+        Column::new("USED").right(),
+        Column::new("ENDS IN").right(),
+        Column::new("SEEN").right().expendable(1),
+    ]);
+    for AccountWindow { account, seen_at, window } in windows {
+        let used = match window.used {
+            _ if window.is_full => "all".to_owned(),
+            Some(used) => format!("{:.0} %", 100.0 * used),
+            None => "-".to_owned(),
+        };
+        let ends = window.resets_at.map(|at| at.since(view.now));
+        table.row([
+            Cell::from(account.as_str()),
+            Cell::from(in_words(&window.name)),
+            Cell::from(used),
+            Cell::from(ends.map_or_else(|| "-".to_owned(), human)),
+            Cell::from(view.age(*seen_at)),
+        ]);
+    }
+    format!("\n{}", table.render(view))
 }
 
 /// `limit 50.00 USD, 2.00 USD reserved`
@@ -52,14 +86,14 @@ pub fn limit(row: &BudgetRow) -> String {
 pub fn changed(changed: &BudgetChanged, view: &View) -> String {
     let mut text = match (changed.changed, &changed.from, &changed.state) {
         (false, ..) => format!("{}: this was already the case\n", changed.scope),
-        (true, Some(TaskState::Held), Some(TaskState::Ready)) => format!("{} goes on\n", changed.scope),
+        (true, ..) if changed.goes_on => format!("{} goes on\n", changed.scope),
         (true, Some(TaskState::Held), Some(TaskState::Held)) => {
             format!("{} may use more, and stays held for another reason\n", changed.scope)
         }
         _ => format!("{} was changed\n", changed.scope),
     };
     if let Some(budget) = &changed.budget {
-        text.push_str(&table(&Budgets { budgets: vec![budget.clone()] }, view));
+        text.push_str(&table(&Budgets { budgets: vec![budget.clone()], windows: Vec::new() }, view));
     }
     text
 }

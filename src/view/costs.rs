@@ -34,7 +34,7 @@ pub fn table(costs: &Costs, view: &View) -> String {
     // The total also covers tasks that are no longer kept, so it is not the sum of the tasks or plans listed.
     let total = (!matches!(costs.by, CostsBy::Task | CostsBy::Plan)).then_some(&total);
     for row in costs.rows.iter().chain(total) {
-        let Usage { input_tokens, output_tokens, cost_usd } = &row.usage;
+        let Usage { input_tokens, output_tokens, cost_usd, .. } = &row.usage;
         table.row([
             Cell::from(match &row.title {
                 Some(title) => format!("{} {title}", row.name),
@@ -51,13 +51,24 @@ pub fn table(costs: &Costs, view: &View) -> String {
             "until {last}, an earlier release counted what a conversation had used again each time that it was resumed\n"
         ),
     };
-    table.render(view) + &note
+    let of_estimate = estimated(&costs.total)
+        .map(|amount| format!("{amount} of it are an estimate of what was cut off before its program reported it\n"));
+    table.render(view) + &of_estimate.unwrap_or_default() + &note
 }
 
 /// `1200 tokens in, 340 out, 0.12 USD`
 pub fn used(u: &Usage) -> String {
     let money = money(u.cost_usd).map(|usd| format!(", {usd} USD")).unwrap_or_default();
-    format!("{} tokens in, {} out{money}", u.input_tokens, u.output_tokens)
+    let estimated = estimated(u).map(|amount| format!(" ({amount} estimated)")).unwrap_or_default();
+    format!("{} tokens in, {} out{money}{estimated}", u.input_tokens, u.output_tokens)
+}
+
+/// How much of it is an estimate, because attempts were cut off before their programs reported what they had used.
+fn estimated(u: &Usage) -> Option<String> {
+    let tokens = (u.estimated_tokens > 0).then(|| count(u.estimated_tokens, "token", "tokens"));
+    let usd = money(u.estimated_usd).map(|usd| format!("{usd} USD"));
+    let parts: Vec<String> = usd.into_iter().chain(tokens).collect();
+    (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
 /// An amount in dollars. `None`: no program has reported one, which does not mean that nothing was spent.

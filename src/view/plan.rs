@@ -63,6 +63,15 @@ pub fn list(plans: &[PlanSummary], view: &View) -> String {
     table.render(view)
 }
 
+/// What a plan may use, and that it has no room for its next task.
+fn budget(plan: &PlanSummary) -> Option<String> {
+    let usd = plan.max_cost_usd.map(|usd| format!("{usd:.2} USD"));
+    let tokens = plan.max_tokens.map(|tokens| count(tokens, "token", "tokens"));
+    let amounts: Vec<String> = usd.into_iter().chain(tokens).collect();
+    let short = plan.short.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    (!amounts.is_empty()).then(|| format!("It may use {}{short}.", amounts.join(" and ")))
+}
+
 /// A plan with its tasks, in an order in which each comes after its predecessors.
 pub fn page(detail: &PlanDetail, view: &View) -> String {
     let plan = &detail.plan;
@@ -105,6 +114,9 @@ pub fn page(detail: &PlanDetail, view: &View) -> String {
     out += &table.render(view);
     if !detail.usage.is_nothing() {
         out += &view.hanging("", &format!("It has used {}.", costs::used(&detail.usage)));
+    }
+    if let Some(budget) = budget(plan) {
+        out += &view.hanging("", &budget);
     }
     if let Some(eta) = &detail.eta {
         let [soon, late] = [eta.p50_ms, eta.p90_ms].map(|ms| human(Duration::from_millis(ms)));

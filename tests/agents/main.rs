@@ -14,5 +14,6 @@ mod conversations;
 mod headless;
 mod interactive;
 mod limits;
+mod money;
 mod real;
 mod service;

@@ -260,7 +260,8 @@ impl Way {
         };
         let tasks = store.tasks(&ids).await.unwrap();
         let is_free = |ahead: usize| {
-            let candidate = Candidate { task: &tasks[ahead], ahead: ahead as u64, lacks: None, plan_slots: None };
+            let candidate =
+                Candidate { task: &tasks[ahead], ahead: ahead as u64, lacks: None, plan_slots: None, short: None };
             !admission::gates(Some(candidate), ROLE, &now).iter().any(Gate::blocks_claim)
         };
         (0..tasks.len()).find(|n| is_free(*n)).map(|n| tasks[n].id.clone())

@@ -10,6 +10,8 @@ use orch::{
         event::EventKind,
         pace::Pace,
         task::{TaskResult, TaskState, Usage},
+        time::Timestamp,
+        window::Window,
     },
     store::{
         budgets::Budgeted,
@@ -297,5 +299,39 @@ async fn an_account_starts_no_more_attempts_in_a_time_than_it_may() {
     assert!(world.try_claim(&agents[3]).await.is_some() && world.try_claim(&agents[4]).await.is_none());
     later(140_000);
     assert!(world.try_claim(&agents[4]).await.is_some() && world.try_claim(&agents[5]).await.is_some());
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn nothing_starts_while_more_of_a_window_is_used_than_a_role_may_use() {
+    let server = Server::start();
+    let world = server.world("n");
+    let (role, account, window_use) = (ROLE.to_owned(), "team".to_owned(), Some(0.9));
+    world.store.set_budget(&Budget { role, account, window_use, ..Budget::default() }).await.unwrap();
+    let agents = crowd(&world, 3).await;
+    let now = world.store.now().await.unwrap();
+    let window = |name: &str, used, ends: u64| Window {
+        name: name.into(),
+        used: Some(used),
+        is_full: false,
+        resets_at: Some(Timestamp(now.0 + ends)),
+    };
+    let report = async |windows: &[Window]| world.store.record_windows(ROLE, windows).await.unwrap();
+    report(&[window("five_hour", 0.5, 60_000), window("seven_day", 0.89, 600_000)]).await;
+    assert!(world.try_claim(&agents[0]).await.is_some());
+    report(&[window("five_hour", 0.93, 60_000)]).await;
+    assert_eq!(world.try_claim(&agents[1]).await, None);
+    let (held, _) = world.store.suspended(&[ROLE.into()]).await.unwrap();
+    let why = &held[ROLE];
+    assert_eq!((why.code.as_str(), why.until), ("account_window", Some(Timestamp(now.0 + 60_000))));
+    assert!(why.reason.contains("93 % of the window five_hour of account team"), "{}", why.reason);
+    let seen: Vec<_> =
+        world.store.windows().await.unwrap().into_iter().map(|one| (one.window.name, one.window.used)).collect();
+    assert_eq!(seen, [("five_hour".into(), Some(0.93)), ("seven_day".into(), Some(0.89))]);
+    // It ends, and a new one begins.
+    let key = world.store.keys().plain("clock_offset");
+    let () = redis::cmd("SET").arg(key).arg(61_000).query(&mut world.raw()).unwrap();
+    assert!(world.try_claim(&agents[1]).await.is_some());
+    assert_eq!(world.store.windows().await.unwrap().len(), 1);
     check::structures(&world).await;
 }

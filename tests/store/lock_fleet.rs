@@ -221,6 +221,7 @@ async fn submit(world: &World, tasks: Vec<NewTask>) {
         parent: None,
         who: "a test".into(),
         key: None,
+        cap: Default::default(),
         weight: None,
     };
     let n = new.tasks.len();

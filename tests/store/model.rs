@@ -121,6 +121,7 @@ impl Pair {
                     Directive::Go | Directive::Asks(_) => "go",
                     Directive::Stop(_) => "stop",
                     Directive::Cancel(_) => "cancel",
+                    Directive::OverBudget(_) => "over",
                 });
                 same(word, self.reference.heartbeat(lease));
             }

@@ -43,6 +43,7 @@ pub fn plan(tasks: &[(&str, &[(&str, Edge)])]) -> NewPlan {
         parent: None,
         who: "a test".into(),
         key: None,
+        cap: Default::default(),
     }
 }
 

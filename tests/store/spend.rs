@@ -14,7 +14,7 @@ use orch::{
 use super::{check, fixture::*};
 
 fn used(cost_usd: f64) -> Option<TaskResult> {
-    let usage = Some(Usage { input_tokens: 100, output_tokens: 10, cost_usd });
+    let usage = Some(Usage { input_tokens: 100, output_tokens: 10, cost_usd, ..Usage::default() });
     Some(TaskResult { usage, ..TaskResult::default() })
 }
 
@@ -147,7 +147,7 @@ async fn what_belongs_to_no_task_is_added_once_by_the_total_of_its_conversation(
     let server = Server::start();
     let world = server.world("n");
     let told = async |conversation: &str, tokens: u64| {
-        let total = Usage { input_tokens: tokens, output_tokens: 1, cost_usd: 0.5 };
+        let total = Usage { input_tokens: tokens, output_tokens: 1, cost_usd: 0.5, ..Usage::default() };
         world.store.meter("opus-master", "opus", conversation, &total, &total).await.unwrap();
     };
     for tokens in [10, 10, 40, 30] {
@@ -173,7 +173,7 @@ async fn what_a_conversation_has_used_before_it_was_taken_up_is_nobodys() {
     assert_eq!(told(1_000_000, 0).await, 0, "a person has resumed it, and said nothing yet");
     assert_eq!((told(1_000_010, 10).await, told(1_000_010, 10).await), (10, 10));
     assert_eq!(told(1_000_030, 0).await, 30, "what is known of it counts for who follows");
-    let usage = Usage { input_tokens: 700, output_tokens: 0, cost_usd: 0.0 };
+    let usage = Usage { input_tokens: 700, output_tokens: 0, cost_usd: 0.0, ..Usage::default() };
     let own = Usage { input_tokens: 7, ..usage.clone() };
     world.store.meter("opus-master", "opus", "another", &usage, &own).await.unwrap();
     assert_eq!(costs(&world, "agent", "opus-master").await.0, 37);

@@ -62,8 +62,16 @@ async fn bring(server: &Server, name: &str, state: TaskState) -> Case {
     let detail = world.detail(&id).await;
     assert_eq!(detail.task.state, state);
     let (fence, time_left, questions) = (1, None, vec![]);
-    let nothing =
-        Claimed { task: detail.task, attempt: 1, fence, time_left, questions, counted: None, has_mail: false };
+    let nothing = Claimed {
+        task: detail.task,
+        attempt: 1,
+        fence,
+        time_left,
+        questions,
+        counted: None,
+        has_mail: false,
+        left: Default::default(),
+    };
     let claimed = claimed.unwrap_or(nothing);
     Case { world, id, agent, claimed }
 }

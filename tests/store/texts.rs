@@ -21,7 +21,7 @@ fn result(text: &str, data: Value) -> TaskResult {
         text: text.into(),
         exit_code: Some(-1),
         data: Some(data),
-        usage: Some(Usage { input_tokens: u64::MAX, output_tokens: 1, cost_usd: 0.1 }),
+        usage: Some(Usage { input_tokens: u64::MAX, output_tokens: 1, cost_usd: 0.1, ..Usage::default() }),
         duration_ms: 1_732_088_544_120,
         truncated: true,
         path: text.into(),

@@ -53,7 +53,7 @@ fn limited(agent: &Agent, claimed: &Claimed, left: Duration) -> Report {
 }
 
 fn answered(agent: &Agent, claimed: &Claimed) -> Report {
-    let usage = Some(Usage { input_tokens: 10, output_tokens: 5, cost_usd: 0.0 });
+    let usage = Some(Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() });
     let result = Some(TaskResult { text: "done".into(), usage, ..TaskResult::default() });
     Report { result, ..report(agent, claimed, Cause::Success) }
 }

@@ -110,7 +110,7 @@ pub enum Verb {
     /// Run failed, cancelled or held tasks again
     Retry(Retry),
     /// Submit tasks with dependencies as one, and follow them
-    Plan(Plan),
+    Plan(Box<Plan>),
     /// Lock paths, so that no task writes them meanwhile
     Lock(Lock),
     /// Release locks

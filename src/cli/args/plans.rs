@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::values;
-use crate::ops::delegation::number;
+use crate::{model::budget, ops::delegation::number};
 
 /// `orch plan`
 #[derive(Debug, Args)]
@@ -77,6 +77,9 @@ pub struct Source {
     /// Idempotency key: the same key returns the same plan
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+    /// The most that all its tasks, and what these delegate, may cost, instead of what it says: US dollars
+    #[arg(long = "max-cost", value_name = "USD", value_parser = budget::usd, allow_negative_numbers = true)]
+    pub max_cost_usd: Option<f64>,
 }
 
 /// `orch plan list`

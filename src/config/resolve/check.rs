@@ -101,6 +101,7 @@ impl Resolver<'_> {
             (Key::MaxTaskTokens, written.max_task_tokens.as_ref().map(|at| at.line)),
             (Key::ExpectedTokens, written.expected_tokens.as_ref().map(|at| at.line)),
             (Key::MaxTokensPerDay, written.day.max_tokens.as_ref().map(|at| at.line)),
+            (Key::MaxWindowUse, written.max_window_use.as_ref().map(|at| at.line)),
             (Key::Model, written.model.as_ref().map(|at| at.line)),
             (Key::Instructions, written.instructions.as_ref().map(|at| at.line)),
             (Key::InstructionsFile, written.instructions_file.as_ref().map(|at| at.line)),

@@ -181,7 +181,7 @@ pub(super) fn usage(said: &Value) -> Option<Event> {
         Event::Usage(Usage {
             input_tokens: tokens("input_tokens"),
             output_tokens: tokens("output_tokens"),
-            cost_usd: 0.0,
+            ..Usage::default()
         })
     })
 }

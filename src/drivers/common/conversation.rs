@@ -5,6 +5,7 @@ use crate::model::{
     task::Usage,
     text::{cut, printed},
     wait::{Need, Needs, Retry, Wait},
+    window::Window,
 };
 
 /// Longest answer, because Redis stores it. Longer ones are cut at their end; the raw lines contain the whole answer.
@@ -24,6 +25,8 @@ pub struct Conversation {
     pub usage: Option<Usage>,
     /// The files in which the program records it.
     pub records: Vec<String>,
+    /// What it has reported of the windows of its subscription.
+    pub windows: Vec<Window>,
     /// Tools that the program was not allowed to use.
     pub(super) denied: Vec<String>,
     /// Why its service refuses its login, and how many times in a row.
@@ -113,6 +116,10 @@ impl Conversation {
                 // A tool is first reported by its name, and later with its arguments.
                 self.denied.retain(|tool| of.strip_prefix(tool.as_str()).is_none_or(|rest| !rest.starts_with('(')));
                 self.denied.push(of.clone());
+            }
+            Event::Window(window) => {
+                self.windows.retain(|known| known.name != window.name);
+                self.windows.push(window.clone());
             }
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),

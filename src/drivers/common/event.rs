@@ -13,6 +13,7 @@ use crate::model::{
     task::Usage,
     time::Timestamp,
     wait::{Need, Needs},
+    window::Window,
 };
 
 /// Reads what one run of a program prints, line by line. A line that it does not understand is [`Event::Unknown`] and never an
@@ -95,6 +96,8 @@ pub enum Event {
     },
     /// It asks its user on its screen, and waits.
     Asks(Need),
+    /// How much of a window of its subscription is used.
+    Window(Window),
     /// The service has reached a limit.
     RateLimited {
         /// When the limit ends, where that is known.

@@ -17,19 +17,34 @@ use serde_json::Value;
 
 pub use self::clock::Clock;
 use super::event::{Event, When};
-use crate::model::time::Timestamp;
+use crate::model::{time::Timestamp, window::Window};
 
 /// A limit that lasts longer is a misreading.
 pub(super) const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
-/// Reads claude's `{"rate_limit_info":{"status":"rejected","resetsAt":SECONDS}}`. A warning is no limit yet: `None`.
-pub(in crate::drivers) fn event(line: &Value) -> Option<Event> {
+/// Longest name of a window.
+const LONGEST_NAME: usize = 40;
+/// A later time in seconds is one in milliseconds.
+const MOST_SECONDS: u64 = 100_000_000_000;
+
+/// Reads claude's `{"rate_limit_info":{"status":"rejected","resetsAt":SECONDS,"rateLimitType":"five_hour","utilization":0.9}}`. A
+/// warning is no limit yet.
+pub(in crate::drivers) fn events(line: &Value) -> Vec<Event> {
     let info = &line["rate_limit_info"];
-    if info["status"] != "rejected" {
-        return None;
-    }
-    let until = info["resetsAt"].as_u64().map(|seconds| When::At(Timestamp(seconds.saturating_mul(1000))));
-    Some(Event::RateLimited { until })
+    let (ends, is_full) = (info["resetsAt"].as_u64(), info["status"] == "rejected");
+    let resets_at = ends.map(|at| Timestamp(if at > MOST_SECONDS { at } else { at.saturating_mul(1000) }));
+    let is_name = |name: &&str| {
+        (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    // A share, or a number of per cent.
+    let used = info["utilization"].as_f64().filter(|used| (0.0..=100.0).contains(used));
+    let used = used.map(|used| if used > 1.0 { used / 100.0 } else { used });
+    let window = info["rateLimitType"].as_str().filter(is_name).map(|name| {
+        let name = name.to_owned();
+        Event::Window(Window { name, used: used.or(is_full.then_some(1.0)), is_full, resets_at })
+    });
+    let limited = is_full.then_some(Event::RateLimited { until: resets_at.map(When::At) });
+    window.into_iter().chain(limited).collect()
 }
 
 /// What stands before a span or a time, longest first where one begins like another.
@@ -107,6 +122,29 @@ fn span(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_is_reported_before_it_is_full() {
+        let of = |info: &str| events(&serde_json::from_str(&format!("{{\"rate_limit_info\":{info}}}")).unwrap());
+        let window = |used, is_full, at: u64| {
+            Event::Window(Window { name: "five_hour".into(), used, is_full, resets_at: Some(Timestamp(at)) })
+        };
+        let warned =
+            r#"{"status":"allowed_warning","resetsAt":1700000100,"rateLimitType":"five_hour","utilization":0.85}"#;
+        assert_eq!(of(warned), [window(Some(0.85), false, 1_700_000_100_000)]);
+        let percent = r#"{"status":"allowed","resetsAt":1700000100000,"rateLimitType":"five_hour","utilization":82}"#;
+        assert_eq!(of(percent), [window(Some(0.82), false, 1_700_000_100_000)]);
+        let full = r#"{"status":"rejected","resetsAt":1700000100,"rateLimitType":"five_hour"}"#;
+        let until = Some(When::At(Timestamp(1_700_000_100_000)));
+        assert_eq!(of(full), [window(Some(1.0), true, 1_700_000_100_000), Event::RateLimited { until }]);
+        assert_eq!(of(r#"{"status":"rejected"}"#), [Event::RateLimited { until: None }]);
+        for nothing in [r#"{"status":"allowed"}"#, r#"{"status":"allowed","rateLimitType":"a b"}"#, "{}", "7"] {
+            assert_eq!(of(nothing), [], "{nothing}");
+        }
+        let odd = r#"{"status":"allowed","rateLimitType":"five_hour","utilization":-3,"resetsAt":"soon"}"#;
+        let unknown = Window { name: "five_hour".into(), used: None, is_full: false, resets_at: None };
+        assert_eq!(of(odd), [Event::Window(unknown)]);
+    }
 
     #[test]
     fn a_time_that_makes_no_sense_is_ignored() {

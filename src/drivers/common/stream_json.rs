@@ -52,7 +52,7 @@ impl Transcript for StreamJson {
                 self.refused.extend(refused_by_us(&said));
                 user(&said)
             }
-            (Some("rate_limit_event"), _) => rate_limit::event(&said).into_iter().collect(),
+            (Some("rate_limit_event"), _) => rate_limit::events(&said),
             (Some("result"), _) => result(&said, &self.refused),
             _ => vec![Event::Unknown { shown: None }],
         }
@@ -181,7 +181,7 @@ pub(in crate::drivers) fn tokens(usage: &Value) -> Usage {
             .saturating_add(tokens("cache_creation_input_tokens"))
             .saturating_add(tokens("cache_read_input_tokens")),
         output_tokens: tokens("output_tokens"),
-        cost_usd: 0.0,
+        ..Usage::default()
     }
 }
 

@@ -105,7 +105,7 @@ fn a_driver_is_one_file_its_fixtures_and_one_line() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "play|--turns 3|k\n");
     let verdict = project.verdict(&output);
     assert_eq!((verdict.cause, verdict.text.as_deref()), (Cause::Success, Some("I have played.")), "{verdict:?}");
-    assert_eq!(verdict.usage, Some(Usage { input_tokens: 3, output_tokens: 4, cost_usd: 0.0 }));
+    assert_eq!(verdict.usage, Some(Usage { input_tokens: 3, output_tokens: 4, cost_usd: 0.0, ..Usage::default() }));
 
     project.install("login", 1);
     let verdict = project.verdict(&project.run("play"));

@@ -93,7 +93,7 @@ fn it_tries_again_until_it_gets_on() {
 fn money_that_was_told_stays_told_where_only_tokens_are_told_after_it() {
     let mut told = Conversation::default();
     for (input_tokens, cost_usd) in [(10, 0.0), (20, 0.5), (30, 0.0)] {
-        told.take(&Event::Usage(Usage { input_tokens, output_tokens: 1, cost_usd }));
+        told.take(&Event::Usage(Usage { input_tokens, output_tokens: 1, cost_usd, ..Usage::default() }));
     }
-    assert_eq!(told.usage, Some(Usage { input_tokens: 30, output_tokens: 1, cost_usd: 0.5 }));
+    assert_eq!(told.usage, Some(Usage { input_tokens: 30, output_tokens: 1, cost_usd: 0.5, ..Usage::default() }));
 }

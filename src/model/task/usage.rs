@@ -12,6 +12,22 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Price in US dollars.
     pub cost_usd: f64,
+    /// How much of the price is an estimate: of attempts that were cut off before their programs reported it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated_usd: f64,
+    /// How many of the input tokens are an estimate.
+    #[serde(skip_serializing_if = "is_none")]
+    pub estimated_tokens: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(amount: &f64) -> bool {
+    *amount <= 0.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(amount: &u64) -> bool {
+    *amount == 0
 }
 
 /// What has been counted of a conversation whose program reports totals.
@@ -30,6 +46,8 @@ impl Usage {
             input_tokens: self.input_tokens.saturating_add(more.input_tokens),
             output_tokens: self.output_tokens.saturating_add(more.output_tokens),
             cost_usd: self.cost_usd + more.cost_usd,
+            estimated_usd: self.estimated_usd + more.estimated_usd,
+            estimated_tokens: self.estimated_tokens.saturating_add(more.estimated_tokens),
         }
     }
 
@@ -40,7 +58,11 @@ impl Usage {
 
     /// The price in millionths of a dollar, as it is summed; what is no price is none.
     pub fn micro_usd(&self) -> u64 {
-        (self.cost_usd.clamp(0.0, 1e6) * 1e6).round() as u64
+        micro(self.cost_usd)
+    }
+    /// The estimated part of the price, so.
+    pub fn estimated_micro_usd(&self) -> u64 {
+        micro(self.estimated_usd)
     }
     /// All tokens.
     pub fn tokens(&self) -> u64 {
@@ -50,4 +72,8 @@ impl Usage {
     pub fn is_nothing(&self) -> bool {
         self.tokens() == 0 && self.cost_usd <= 0.0
     }
+}
+
+fn micro(usd: f64) -> u64 {
+    (usd.clamp(0.0, 1e6) * 1e6).round() as u64
 }

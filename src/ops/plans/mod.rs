@@ -1,5 +1,6 @@
 //! `orch plan`: tasks with dependencies that are submitted as one.
 
+mod budget;
 mod change;
 mod draft;
 mod outlook;

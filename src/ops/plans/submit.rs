@@ -12,6 +12,7 @@ use crate::{
         edge::Edge,
         id::{PlanId, TaskId},
         routing::AUTO,
+        task::Usage,
         text::count,
     },
     ops::{
@@ -20,7 +21,10 @@ use crate::{
         locks::too_many,
     },
     plan::{self, Located, Plan, Reading, Terms, rank},
-    store::plans::{AcceptedPlan, PlanKey},
+    store::{
+        plans::{AcceptedPlan, PlanKey},
+        spend::Allowance,
+    },
 };
 
 /// Largest document.
@@ -137,6 +141,10 @@ impl Ops {
             parent: self.caller.attempt().cloned(),
             who: self.caller.in_words(),
             key: self.key_of(source),
+            cap: Allowance {
+                micro_usd: plan.max_cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
+                tokens: plan.max_tokens,
+            },
         };
         let listed =
             plan.tasks.iter().zip(&ids).map(|(task, id)| PlannedTask { key: task.key.clone(), id: id.clone() });
@@ -235,6 +243,12 @@ impl Ops {
             reads: resolved(task, "reads", &task.terms.reads),
         });
         let locks = locks.collect();
+        if let Some(plan) = &mut reading.plan {
+            plan.max_cost_usd = source.max_cost_usd.or(plan.max_cost_usd);
+            plan.max_tokens = source.max_tokens.or(plan.max_tokens);
+        }
+        let unmetered: Vec<plan::Mistake> = reading.plan.iter().flat_map(|plan| self.unmetered(plan)).collect();
+        reading.mistakes.extend(unmetered);
         reading.mistakes.sort();
         reading.plan = reading.plan.filter(|_| reading.mistakes.is_empty());
         Ok(Read { document, reading, locks })

@@ -134,7 +134,7 @@ impl Ops {
     /// Why the plan of a schedule cannot be submitted; `None`: it can, or it runs a task.
     pub(in crate::ops) async fn scheduled_plan_is_wrong(&self, schedule: &Schedule) -> Option<String> {
         let Work::Plan { file, vars } = &schedule.work else { return None };
-        let checked = match source(file, vars) {
+        let checked = match source(schedule, file, vars) {
             Ok(source) => self.check_plan(&source).await,
             Err(e) => Err(e),
         };
@@ -157,6 +157,8 @@ impl Ops {
                     role: role.clone(),
                     priority: Some(*priority),
                     labels: labels(),
+                    max_cost_usd: schedule.budget.cost_usd,
+                    max_tokens: schedule.budget.tokens,
                     ..Delegate::default()
                 };
                 match self.prepare(asked).await {
@@ -168,7 +170,7 @@ impl Ops {
                 }
             }
             Work::Plan { file, vars } => {
-                let prepared = match source(file, vars) {
+                let prepared = match source(schedule, file, vars) {
                     Ok(source) => self.prepare_plan_as(PlanId::of(&key), &source).await,
                     Err(e) => Err(e),
                 };
@@ -191,11 +193,12 @@ impl Ops {
     }
 }
 
-fn source(file: &Path, vars: &BTreeMap<String, String>) -> Result<PlanSource> {
+fn source(schedule: &Schedule, file: &Path, vars: &BTreeMap<String, String>) -> Result<PlanSource> {
     let document =
         files::read_text(file, LARGEST).map_err(|e| Error::usage(format!("{} can't be read: {e}", file.display())))?;
     let vars = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Ok(PlanSource { document, vars, ..PlanSource::default() })
+    let (max_cost_usd, max_tokens) = (schedule.budget.cost_usd, schedule.budget.tokens);
+    Ok(PlanSource { document, vars, max_cost_usd, max_tokens, ..PlanSource::default() })
 }
 
 /// The idempotency key of an occurrence.

@@ -2,20 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::task::TaskState;
+use crate::model::{task::TaskState, window::AccountWindow};
 
 /// What `orch budget` answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budgets {
     /// The day's first, then each role's, then those of tasks that run or are held.
     pub budgets: Vec<BudgetRow>,
+    /// What programs have reported of the windows of their subscriptions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<AccountWindow>,
 }
 
 /// One budget. What has no cap is not limited.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BudgetRow {
-    /// Whose: `day`, `role:NAME`, or a task's id.
+    /// Whose: `day`, `role:NAME`, `plan:ID`, or a task's id.
     pub scope: String,
     /// The state of the task, where it is one's.
     pub state: Option<TaskState>,
@@ -46,6 +49,9 @@ pub struct BudgetChanged {
     pub scope: String,
     /// Whether that changed anything.
     pub changed: bool,
+    /// Whether a task or a plan that was held goes on.
+    #[serde(default)]
+    pub goes_on: bool,
     /// The state of the task before, where it is one's.
     pub from: Option<TaskState>,
     /// Its state now.

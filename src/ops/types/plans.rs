@@ -28,6 +28,12 @@ pub struct PlanSource {
     /// Idempotency key: the same key is the same plan.
     #[serde(default)]
     pub key: Option<String>,
+    /// What its tasks, and those that these delegate, may use together, instead of what it says itself: US dollars.
+    #[serde(default)]
+    pub max_cost_usd: Option<f64>,
+    /// The same in tokens.
+    #[serde(default)]
+    pub max_tokens: Option<u64>,
 }
 
 /// A plan that an agent is to draft.

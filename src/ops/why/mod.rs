@@ -24,7 +24,7 @@ use crate::{
         event::Event,
         evidence::Evidence,
         id::{PlanId, TaskId},
-        plan::PlanSummary,
+        plan::{PlanSummary, ShortPlan},
         routing::Routing,
         task::{Attempt, Task, TaskDetail, TaskState},
         text::one_line,
@@ -76,6 +76,8 @@ struct TaskFacts {
     full_plans: BTreeMap<TaskId, u32>,
     /// The tasks that wait for each other, if it is one of them.
     deadlock: Option<Deadlock>,
+    /// Of these, those for which the budget of a plan has no room.
+    short: BTreeMap<TaskId, ShortPlan>,
     /// Running tasks, where there is a ready one that they may keep from an agent.
     rivals: Vec<Task>,
     /// Where its last attempt lies, if it does.
@@ -204,6 +206,10 @@ impl Ops {
         let may_wait = task.waiting || lacks.contains_key(id);
         let deadlocks = if may_wait { self.ask(super::deadlock::find).await? } else { Vec::new() };
         let deadlock = deadlocks.into_iter().find(|deadlock| deadlock.has(id));
+        let mut short = BTreeMap::new();
+        for ready in std::iter::once(task).chain(&links).filter(|task| task.state == TaskState::Ready) {
+            short.extend(self.ask(|s| s.short_of(&ready.id)).await?.map(|plan| (ready.id.clone(), plan)));
+        }
         let last = detail.attempts.last().map(|a| self.home.run(id, a.number));
         let run = last.filter(|dir| dir.is_dir());
         Ok(TaskFacts {
@@ -217,6 +223,7 @@ impl Ops {
             lacks,
             full_plans,
             deadlock,
+            short,
             rivals,
             run,
         })

@@ -21,7 +21,7 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
     now.roles.entry(role.to_owned()).or_default().taken = taking.len() as u32;
     let (ahead, lacks) = (facts.ahead.get(&task.id).copied().unwrap_or(0), facts.lacks.get(&task.id));
     let plan_slots = facts.full_plans.get(&task.id).copied();
-    let candidate = Candidate { task, ahead, lacks, plan_slots };
+    let candidate = Candidate { task, ahead, lacks, plan_slots, short: facts.short.get(&task.id) };
     let mut gates = admission::held_up_by(Some(candidate), role, &now);
     let has = |gates: &[Gate], is_it: fn(&Gate) -> bool| gates.iter().any(is_it);
     if has(&gates, |gate| *gate == Gate::UnknownRole) {

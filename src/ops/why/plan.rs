@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Explanation, capitalised, list, reason};
 use crate::model::{
     duration::human,
-    plan::{PlanDetail, PlanState, PlanTask},
+    plan::{PlanDetail, PlanState, PlanSummary, PlanTask},
     task::TaskState,
     text::count,
     time::Timestamp,
@@ -22,6 +22,7 @@ pub(super) fn explain(detail: &PlanDetail, now: Timestamp) -> Explanation {
         PlanState::Running => running(detail, &mut out),
         PlanState::Held => {
             out.say("It waits for a person: none of its tasks can go on without one.");
+            short(plan, &mut out);
             of_state(detail, TaskState::Held, &mut out);
         }
         PlanState::Succeeded => {
@@ -68,6 +69,7 @@ fn running(detail: &PlanDetail, out: &mut Explanation) {
     for state in [TaskState::Held, TaskState::Delayed, TaskState::Failed] {
         of_state(detail, state, out);
     }
+    short(&detail.plan, out);
     let ready = of(detail, TaskState::Ready);
     if let Some(first) = ready.first() {
         let names = list(ready.iter().map(|task| task.key.clone()).collect::<Vec<_>>().into_iter());
@@ -92,6 +94,13 @@ fn running(detail: &PlanDetail, out: &mut Explanation) {
     }
 }
 
+/// Its budget has no room for the next task.
+fn short(plan: &PlanSummary, out: &mut Explanation) {
+    let Some(why) = &plan.short else { return };
+    out.say(format!("Its budget has no room for its next task: {why}."));
+    out.hint(crate::model::plan::more_for(&plan.id, plan.max_cost_usd, plan.max_tokens));
+}
+
 fn of(detail: &PlanDetail, state: TaskState) -> Vec<&PlanTask> {
     detail.tasks.iter().filter(|task| task.state == state).collect()
 }
@@ -113,7 +122,6 @@ mod tests {
     use super::*;
     use crate::model::{
         id::{PlanId, TaskId},
-        plan::PlanSummary,
         task::Usage,
     };
 
@@ -144,6 +152,9 @@ mod tests {
             ended_at: None,
             total: tasks.len() as u64,
             counts,
+            max_cost_usd: None,
+            max_tokens: None,
+            short: None,
         };
         PlanDetail { plan, tasks, path: Vec::new(), eta: None, shorten: None, usage: Usage::default() }
     }

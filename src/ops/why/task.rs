@@ -1,8 +1,8 @@
 //! Why a task is in its state.
 
 use super::{
-    Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, obstacles::obstacles, reason, since,
-    standing,
+    super::budgets::more_for, Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list,
+    obstacles::obstacles, reason, since, standing,
 };
 use crate::{
     admission,
@@ -29,7 +29,7 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
         TaskState::Blocked => blocked(around, facts, &mut out),
         TaskState::Delayed => delayed(around, facts, &mut out),
         TaskState::Running => running(around, facts, &mut out),
-        TaskState::Held => held(facts, &mut out),
+        TaskState::Held => held(around, facts, &mut out),
         TaskState::Failed => failed(around, facts, &mut out),
         TaskState::Cancelled | TaskState::Skipped => cancelled(around, facts, &mut out),
         TaskState::Succeeded => succeeded(around, facts, &mut out),
@@ -221,7 +221,7 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     }
 }
 
-fn held(facts: &TaskFacts, out: &mut Explanation) {
+fn held(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
     let open = facts.detail.questions.iter().filter(|question| question.is_open()).count();
     match open {
@@ -246,7 +246,7 @@ fn held(facts: &TaskFacts, out: &mut Explanation) {
         }
     } else if task.code == Some(EndCode::OverBudget) {
         out.say("It goes on when a person allows it more; a retry allows the same again.");
-        out.hint(format!("orch approve {} --budget +N", task.id));
+        out.hint(more_for(around.config, task));
         out.hint("orch budget");
     } else {
         out.say("Retry it once that is resolved.");

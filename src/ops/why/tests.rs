@@ -48,6 +48,7 @@ fn about(task: Task) -> TaskFacts {
         lacks: BTreeMap::new(),
         full_plans: BTreeMap::new(),
         deadlock: None,
+        short: BTreeMap::new(),
         rivals: Vec::new(),
         run: None,
     }

@@ -22,7 +22,8 @@ use crate::model::{
 /// Longest name of a plan, of a task or of a variable.
 const LONGEST_KEY: usize = 64;
 /// The keys of a plan.
-const PLAN: &[&str] = &["name", "text", "max_parallel", "on_failure", "weight", "vars", "tasks"];
+const PLAN: &[&str] =
+    &["name", "text", "max_cost_usd", "max_tokens", "max_parallel", "on_failure", "weight", "vars", "tasks"];
 /// The keys of a task besides its terms.
 const TASK: &[&str] = &["role", "text", "after", "on_failure"];
 /// The keys of an edge.
@@ -125,6 +126,8 @@ impl Reader {
             self.wrong(node.at, "max_parallel", "must be 1 or more: with 0, nothing would run");
         }
         let vars = self.vars(table, given);
+        let (max_cost_usd, max_tokens) =
+            (self.usd_at(table, "", "max_cost_usd"), self.tokens_at(table, "", "max_tokens"));
         let Some(node) = field(table, "tasks") else {
             self.wrong(root.at, "tasks", "is missing: a plan has at least one task, as [tasks.KEY]");
             return None;
@@ -140,8 +143,9 @@ impl Reader {
         let whole = Whole { names: &names, places: &places, policy, roles };
         let read: Vec<Task> = tasks.iter().filter_map(|(key, node)| self.task(key, node, &whole)).collect();
         let at = tasks.iter().map(|(key, _)| key.at).collect();
-        (read.len() == tasks.len())
-            .then(|| (Plan { name: name.clone(), text: text.clone(), weight, max_parallel, tasks: read }, at))
+        let (name, text) = (name.clone(), text.clone());
+        let is_whole = read.len() == tasks.len();
+        is_whole.then_some((Plan { name, text, weight, max_parallel, max_cost_usd, max_tokens, tasks: read }, at))
     }
 
     fn vars(&mut self, table: &Table, given: &[(String, String)]) -> Vec<(String, String)> {

@@ -165,6 +165,17 @@ impl Reader {
         }
     }
 
+    pub fn tokens_at(&mut self, table: &Table, path: &str, key: &str) -> Option<u64> {
+        let node = field(table, key)?;
+        match node.value {
+            Value::Number(number) if number.fract() == 0.0 && (1.0..=1e12).contains(&number) => Some(number as u64),
+            _ => {
+                self.wrong(node.at, joined(path, key), "must be a whole number of tokens, 1 or more");
+                None
+            }
+        }
+    }
+
     pub fn usd_at(&mut self, table: &Table, path: &str, key: &str) -> Option<f64> {
         let node = field(table, key)?;
         match node.value {

@@ -162,14 +162,14 @@ impl Running<'_> {
             let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
         }
         self.record_session();
+        self.record_windows();
         failpoint!("finish.ended");
         let mut verdict = match (&stop, &status) {
             // Takes precedence over a stop: it was done before.
-            (Some(Stop::Timeout | Stop::Deadline | Stop::Interrupted | Stop::Leave(_)), Ok(status))
-                if self.is_done(stop.as_ref(), status) =>
-            {
-                self.read(driver, status)
-            }
+            (
+                Some(Stop::Timeout | Stop::Deadline | Stop::Interrupted | Stop::OverBudget(_) | Stop::Leave(_)),
+                Ok(status),
+            ) if self.is_done(stop.as_ref(), status) => self.read(driver, status),
             // Its driver decides what it asks for and what to do, or how it has failed.
             (Some(Stop::AsksInVain | Stop::Lingers), Ok(status)) => self.read(driver, status),
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),

@@ -27,6 +27,8 @@ pub(in crate::runner) enum Stop {
     Unanswered(String, Duration),
     /// It repeats itself without an end: how.
     Runaway(String),
+    /// Its task has used what it may: how much.
+    OverBudget(String),
     /// It uses more than its role may: what, how much, and the limit.
     Over(Excess),
 }
@@ -63,6 +65,11 @@ pub(in crate::runner) fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) ->
             ),
         ),
         Stop::Runaway(how) => Verdict::of(Cause::Transient, EndCode::Runaway, how.clone()),
+        Stop::OverBudget(used) => Verdict::of(
+            Cause::NeedsPerson,
+            EndCode::OverBudget,
+            format!("its program was ended, because its task has used what it may: {used}"),
+        ),
         Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, EndCode::Cancelled, reason.clone()),
         Stop::Interrupted => Verdict::of(
             Cause::Cancelled,

@@ -27,7 +27,7 @@ use crate::{
     config::Mode,
     drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, RoleSettings, Start, Totals, Verdict},
     launchers::{bwrap::proxy::Proxy, preflight},
-    model::{cause::Cause, end_code::EndCode, id::Capability, wait::Wait},
+    model::{cause::Cause, end_code::EndCode, id::Capability, task::Usage, wait::Wait, window::Window},
     os::failpoint,
     store::{inputs::Inputs, tasks::Claimed},
 };
@@ -51,6 +51,8 @@ pub(in crate::runner) struct Running<'a> {
     pub session: Option<String>,
     /// What the program has reported that it waits for.
     pub waits_for: Option<Wait>,
+    /// What has been recorded of the windows of its subscription.
+    pub windows: Vec<Window>,
     /// The marker that only this attempt's processes carry.
     pub capability: Capability,
 }
@@ -134,7 +136,7 @@ pub(in crate::runner) fn begin<'a>(
     agent.socket.admit(Some(capability.clone()));
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());
-    let start = start(agent, driver, &workspace, prompt, resume, &own, &claimed.task.allowed_tools);
+    let start = start(agent, driver, &workspace, prompt, resume, &own, claimed);
     let mut start = start.map_err(|refusal| NotBegun::permanent(EndCode::NotSupported, refusal.0))?;
     let scratch = Scratch::make(driver, role, &workspace.dir).map_err(|e| {
         NotBegun::machine(agent, EndCode::SpawnFailed, format!("the program's own folder could not be created: {e}"))
@@ -187,6 +189,7 @@ pub(in crate::runner) fn begin<'a>(
         resumed,
         session,
         waits_for: None,
+        windows: Vec::new(),
         capability,
     })
 }
@@ -213,17 +216,19 @@ fn start(
     prompt: &str,
     resume: Option<&str>,
     own: &[(&'static str, OsString)],
-    allowed_tools: &[String],
+    claimed: &Claimed,
 ) -> Result<Start, Refusal> {
     let orch = agent.home.bin().join("orch");
     let mut mcp = program::tools(&orch, &agent.launch);
     mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
     let new_session = uuid::Uuid::new_v4().to_string();
     let mut options = agent.launch.role.agent.clone();
-    options
-        .allowed_tools
-        .extend(allowed_tools.iter().filter(|tool| !agent.launch.role.agent.allowed_tools.contains(tool)).cloned());
+    let of_task = claimed.task.allowed_tools.iter();
+    options.allowed_tools.extend(of_task.filter(|tool| !agent.launch.role.agent.allowed_tools.contains(tool)).cloned());
     let kind = agent.launch.driver;
+    if kind.knows(Key::MaxCostUsd) {
+        options.max_cost_usd = most_cost(options.max_cost_usd, claimed, resume);
+    }
     let role = RoleSettings { options: &options, ..agent.launch.role.settings() };
     if role.options.mode == Mode::Interactive {
         let (dir, prompt) = (workspace.dir.as_path(), Some(prompt));
@@ -244,6 +249,15 @@ fn start(
         new_session: &new_session,
         resume,
     })
+}
+
+/// Returns what a program that ends at a price may cost in this attempt: what its role says, and no more than its task has left.
+/// A program that resumes a conversation counts from the beginning of that.
+fn most_cost(of_role: Option<f64>, claimed: &Claimed, resume: Option<&str>) -> Option<f64> {
+    let counted = claimed.counted.as_ref().filter(|counted| Some(counted.conversation.as_str()) == resume);
+    let before = counted.map_or(0, |counted| counted.usage.micro_usd());
+    let left = claimed.left.micro_usd.map(|left| Usage::of_micro_usd(left + before));
+    of_role.into_iter().chain(left).reduce(f64::min)
 }
 
 /// A file that is missing now will still be missing in a second; a machine that is short of something may recover.

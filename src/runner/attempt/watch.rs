@@ -50,6 +50,21 @@ impl Running<'_> {
         }
     }
 
+    /// Records what the program reports of the windows of its subscription, beside the attempt.
+    pub(super) fn record_windows(&mut self) {
+        let Some(reported) = self.output.conversation().filter(|reported| reported.windows != self.windows) else {
+            return;
+        };
+        self.windows.clone_from(&reported.windows);
+        let (store, role) = (self.agent.store.clone(), self.agent.launch.role.name.clone());
+        let windows = self.windows.clone();
+        tokio::spawn(async move {
+            if let Err(e) = store.record_windows(&role, &windows).await {
+                tracing::debug!("the windows of its account could not be recorded: {e}");
+            }
+        });
+    }
+
     /// Forwards what the program reports to wait for. A program that reports nothing may be observed in another way.
     fn forward_wait(&mut self, blocked_on: &BlockedOn) {
         let Some(waits_for) = self.output.conversation().map(Conversation::waits_for) else { return };
@@ -114,6 +129,7 @@ impl Running<'_> {
                 }
                 beat = heartbeat.next() => match beat {
                     Reply::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
+                    Reply::Directive(_, Directive::OverBudget(reason)) => Stop::OverBudget(reason),
                     Reply::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Requested(reason)),
                     Reply::Directive(_, Directive::Go | Directive::Asks(_)) => continue,
                     Reply::LeaseLost(_) | Reply::AgentLost => Stop::LeaseLost,
@@ -134,8 +150,10 @@ impl Running<'_> {
                 () = self.output.pump() => {
                     progress.touch();
                     self.record_session();
+                    self.record_windows();
                     self.forward_wait(&blocked_on);
                     progress.set_runs_tool(self.output.conversation().is_some_and(Conversation::runs_tool));
+                    progress.set_used(self.output.used());
                     let reported = self.output.conversation();
                     is_over = reported.is_some_and(|reported| reported.is_done() || on_terminal && reported.has_ended());
                     linger.as_mut().reset(tokio::time::Instant::now() + retry_for);

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -24,7 +24,7 @@ use crate::{
     os,
     store::{
         Store,
-        agents::{Directive, Pulse},
+        agents::{Directive, Pulse, Used},
         tasks::Claimed,
     },
 };
@@ -58,6 +58,8 @@ pub(in crate::runner) struct Progress {
     last_ms: AtomicU64,
     /// Whether the program has called a tool that has not answered yet.
     runs_tool: AtomicBool,
+    /// What the program has reported to have used.
+    used: Mutex<Option<Used>>,
 }
 
 impl Progress {
@@ -69,6 +71,13 @@ impl Progress {
     pub fn set_runs_tool(&self, runs: bool) {
         self.runs_tool.store(runs, Ordering::Relaxed);
     }
+    /// Records what the program has used so far; each heartbeat reports it.
+    pub fn set_used(&self, used: Option<Used>) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = used;
+    }
+    fn used(&self) -> Option<Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
     fn age(&self) -> Duration {
         self.began.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
     }
@@ -79,7 +88,7 @@ impl Heartbeat {
         let (store, launch) = (agent.store.clone(), agent.launch.clone());
         let lease = watch::Sender::new(None);
         let (last_ms, runs_tool) = (AtomicU64::new(0), AtomicBool::new(false));
-        let progress = Arc::new(Progress { began: Instant::now(), last_ms, runs_tool });
+        let progress = Arc::new(Progress { began: Instant::now(), last_ms, runs_tool, used: Mutex::default() });
         let (blocked_on, now) = (BlockedOn::new(agent.redactor.clone()), Arc::new(Notify::new()));
         let asks = BlockedOn::new(agent.redactor.clone());
         tokio::spawn(crate::runner::lease::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
@@ -103,6 +112,7 @@ impl Heartbeat {
     pub fn hold(&self, lease: Option<Lease>) {
         self.progress.touch();
         self.progress.set_runs_tool(false);
+        self.progress.set_used(None);
         self.blocked_on.set(None);
         self.asks.set(None);
         self.lease.send_replace(lease);
@@ -124,7 +134,8 @@ impl Heartbeat {
         loop {
             match self.answers.recv().await {
                 Some(Reply::LeaseLost(lease)) if self.lease.borrow().as_ref() != Some(&lease) => {}
-                Some(Reply::Directive(lease, Directive::Cancel(_))) if *self.lease.borrow() != lease => {}
+                Some(Reply::Directive(lease, Directive::Cancel(_) | Directive::OverBudget(_)))
+                    if *self.lease.borrow() != lease => {}
                 Some(beat) => return beat,
                 // The sender lives as long as the process; no further answer can come.
                 None => std::future::pending().await,
@@ -234,7 +245,8 @@ impl HeartbeatLoop {
             }
         }
         let lease = Some((lease.task.id.clone(), lease.fence));
-        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), wait, works: false }
+        let used = self.progress.used();
+        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), wait, works: false, used }
     }
 }
 

@@ -66,7 +66,7 @@ mod tests {
     const TOKENS: Totals = Totals { money: false, tokens: true };
 
     fn usage(input_tokens: u64, output_tokens: u64, cost_usd: f64) -> Usage {
-        Usage { input_tokens, output_tokens, cost_usd }
+        Usage { input_tokens, output_tokens, cost_usd, ..Usage::default() }
     }
 
     fn counted(conversation: &str, usage: Usage) -> Option<Counted> {

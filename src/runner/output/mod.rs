@@ -25,7 +25,7 @@ use crate::{
     },
     model::{secret::Redactor, size, time::Timestamp},
     mux,
-    store::tasks::Metered,
+    store::{agents::Used, tasks::Metered},
 };
 
 /// Bytes per read. The default buffer of a pipe would be 64 KiB; a quarter is enough per wake-up.
@@ -259,6 +259,12 @@ impl Output {
         if let Some(reading) = &mut self.reading {
             reading.answered_before(said);
         }
+    }
+
+    /// Returns what the program has reported to have used so far.
+    pub fn used(&self) -> Option<Used> {
+        let usage = self.conversation()?.usage.clone()?;
+        Some(Used { usage, metered: self.metered() })
     }
 
     /// Returns what to store with the task of the totals that the program has reported.

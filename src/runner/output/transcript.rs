@@ -224,7 +224,12 @@ impl Reading {
                 lines => lines.to_owned(),
             },
             Event::Note(text) => format!("── {}", one_line(text, 2 * COLUMNS)),
-            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::Answers | Event::HandedOver => return,
+            Event::Window(_)
+            | Event::Usage(_)
+            | Event::KeptIn { .. }
+            | Event::Turn
+            | Event::Answers
+            | Event::HandedOver => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
             Event::Asks(asked) => format!("── {}", in_one_line(&asked.to_string(), COLUMNS)),
             Event::RateLimited { until } => match until.and_then(|until| until.from_now(Timestamp::now())) {

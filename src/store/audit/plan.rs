@@ -38,6 +38,24 @@ pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
             say(format!("it counts {is} {state} tasks, and has {has}"));
         }
     }
+    let short =
+        tasks.values().filter(|task| image.record("task", task).is_some_and(|task| task.text("short") == id)).count();
+    if plan.number("n:short") != Some(short as f64) {
+        say(format!("it counts {} tasks that wait for its budget, and has {short}", plan.text("n:short")));
+    }
+    // One that an earlier release has accepted counts nothing.
+    let used: f64 = tasks
+        .values()
+        .filter_map(|task| image.record("task", task))
+        .filter_map(|task| task.number("tree_micro_usd"))
+        .sum();
+    let is_whole = plan.number("made") == Some(tasks.len() as f64);
+    if is_whole && plan.has("used_micro_usd") && plan.number("used_micro_usd") != Some(used) {
+        say(format!(
+            "its tasks have used {used} millionths of a dollar, and it counts {}",
+            plan.text("used_micro_usd")
+        ));
+    }
     let (made, total) = (plan.number("made").unwrap_or(0.0), plan.number("total").unwrap_or(0.0));
     if made > total || (tasks.len() as f64) > made {
         say(format!("of {total} tasks {made} are made, and {} are known", tasks.len()));

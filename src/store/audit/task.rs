@@ -21,7 +21,7 @@ pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
             .map(|kind| format!("{kind}:{id}"));
         let left = lists.into_iter().filter(|key| image.keys.contains_key(key));
         let mut left: Vec<String> =
-            left.chain(image.sets_with(&["state", "ready", "running", "waiting"], id)).collect();
+            left.chain(image.sets_with(&["state", "ready", "running", "waiting", "short"], id)).collect();
         left.extend(
             ["tasks", "ids", "asking", "deadlines"]
                 .iter()
@@ -52,6 +52,7 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
     let mut expected = BTreeSet::from([format!("state:{state}")]);
     match state {
         TaskState::Ready if task.has("parked") => {}
+        TaskState::Ready if task.has("short") => drop(expected.insert(format!("short:{}", task.text("short")))),
         TaskState::Ready => {
             expected.insert(format!("ready:{role}"));
             expected.insert(queue_of(task));
@@ -62,7 +63,7 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
         }
         _ => {}
     }
-    let mut is = image.sets_with(&["state", "ready", "running", "waiting", "queue"], id);
+    let mut is = image.sets_with(&["state", "ready", "running", "waiting", "queue", "short"], id);
     // The next claim builds the queues of such a role again.
     if image.record("shares", role).is_some_and(|shares| shares.has("mistrusted")) {
         is.retain(|set| !set.starts_with("queue:"));
@@ -97,6 +98,7 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
         say("it is not in the order of ids".to_owned());
     }
     let queue = task.text("parked").split_once('\u{1}').map(|(_, queue)| format!("parked:{queue}"));
+    let queue = queue.or_else(|| task.has("short").then(|| format!("short:{}", task.text("short"))));
     let ready = image.score(queue.as_ref().unwrap_or(&format!("ready:{role}")), id);
     // As `place_of` in lua/prelude/moves.lua counts.
     let rank = ["high", "normal", "low"].iter().position(|p| *p == task.text("priority"));
@@ -130,7 +132,12 @@ fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(Strin
     if task.has("awaits") && state != TaskState::Blocked {
         say(format!("it is {state}, and waits for subtasks without a program"));
     }
-    for field in ["cancelling", "waiting_until", "asking_until", "slot_at"] {
+    for field in ["short", "short_at"] {
+        if task.has(field) && state != TaskState::Ready {
+            say(format!("it is {state}, and has a {field}"));
+        }
+    }
+    for field in ["cancelling", "waiting_until", "asking_until", "slot_at", "live"] {
         if task.has(field) && !running {
             say(format!("it is {state}, and has a {field}"));
         }
@@ -328,8 +335,10 @@ fn counts_what_its_attempts_used(task: Record<'_>, attempts: &[serde_json::Value
             USED.iter().all(|(name, most)| usage[name].as_f64().unwrap_or(0.0) <= *most)
         })
         .collect();
+    // That of a running one is charged as its program reports it.
+    let live: serde_json::Value = serde_json::from_str(task.text("live")).unwrap_or_default();
     for (name, _) in USED {
-        let sum: f64 = usages.iter().filter_map(|usage| usage[name].as_f64()).sum();
+        let sum: f64 = usages.iter().chain([&live["usage"]]).filter_map(|usage| usage[name].as_f64()).sum();
         if task.number(&format!("used_{name}")) != Some(sum) {
             say(format!("its attempts have used {sum} {name}, and it counts {}", task.text(&format!("used_{name}"))));
         }
@@ -337,4 +346,10 @@ fn counts_what_its_attempts_used(task: Record<'_>, attempts: &[serde_json::Value
 }
 
 /// What is counted, and the most of it that is believed of one report (`plausible` in lua/prelude/usage.lua).
-const USED: [(&str, f64); 3] = [("input_tokens", 1e12), ("output_tokens", 1e12), ("micro_usd", 1e10)];
+const USED: [(&str, f64); 5] = [
+    ("input_tokens", 1e12),
+    ("output_tokens", 1e12),
+    ("micro_usd", 1e10),
+    ("estimated_micro_usd", 1e10),
+    ("estimated_tokens", 1e12),
+];

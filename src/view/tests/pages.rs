@@ -192,7 +192,7 @@ fn detail() -> TaskDetail {
     let result = TaskResult {
         text: (0..14).map(|n| format!("line {n}\n")).collect(),
         exit_code: Some(0),
-        usage: Some(Usage { input_tokens: 1_200, output_tokens: 340, cost_usd: 0.1234 }),
+        usage: Some(Usage { input_tokens: 1_200, output_tokens: 340, cost_usd: 0.1234, ..Usage::default() }),
         duration_ms: 12_345,
         path: "/state/shop/runs/t-0000000001/2".into(),
         ..TaskResult::default()

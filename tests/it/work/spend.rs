@@ -73,7 +73,7 @@ fn a_task_with_a_budget_of_its_own_is_held_and_goes_on_when_a_person_allows_it_m
     let held = world.wait_for(&id, "held");
     assert_eq!((&held["code"], &held["max_cost_usd"]), (&json!("over_budget"), &json!(0.5)));
     let why = world.orch(&["why", &id]).ok();
-    assert!(why.contains(&format!("orch approve {id} --budget +N")) && why.contains("0.60 USD of 0.50"), "{why}");
+    assert!(why.contains(&format!("orch approve {id} --budget +0.5")) && why.contains("0.60 USD of 0.50"), "{why}");
     let row = &world.orch_json(&["budget", "show", &id])["budgets"][0];
     assert_eq!((&row["cap_usd"], &row["spent_usd"], &row["state"]), (&json!(0.5), &json!(0.6), &json!("held")));
     refused(world.orch(&["approve", &id, "--budget", "+0.1"]), 6, &["at least 0.01 USD more", "orch approve"]);
@@ -117,7 +117,7 @@ fn a_task_that_waits_is_changed() {
     assert_eq!(edited["changed"], json!(["text", "priority", "label"]));
     world.orch(&["edit", &id]).ended(2);
     world.orch(&["edit", &id, "--role", "nobody"]).ended(2);
-    world.orch(&["edit", &id, "--text", " "]).ended(2);
+    refused(world.orch(&["edit", &id, "--text", " "]), 2, &["orch edit t-", "--text 'run the tests'"]);
     world.orch(&["edit", &id, "--after", &id]).ended(1);
     world.orch(&["resume"]).ok();
     let task = world.wait_for(&id, "succeeded");

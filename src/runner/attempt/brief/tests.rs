@@ -26,7 +26,16 @@ fn task() -> Task {
 }
 
 fn claimed(task: Task) -> Claimed {
-    Claimed { task, attempt: 1, fence: 1, time_left: None, questions: Vec::new(), counted: None, has_mail: false }
+    Claimed {
+        task,
+        attempt: 1,
+        fence: 1,
+        time_left: None,
+        questions: Vec::new(),
+        counted: None,
+        has_mail: false,
+        left: Default::default(),
+    }
 }
 
 fn input(id: &str, text: &str) -> Input {

@@ -2,17 +2,18 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms), 4 task or '', 5 fence or '', 6 memory (bytes) or '',
 --       7 age of the last progress (ms) or '', 8 needs or '', 9 for what exactly or '', 10 what it tries again (JSON: why)
---       or '', 11 '1' if its program is in a turn without a task (the master's)
--- Returns: 'go', 'asks <question>' (go on; its program waits for the answer of a person), 'stop <reason>' (leave), or
---          'cancel <reason>' (end the attempt)
+--       or '', 11 '1' if its program is in a turn without a task (the master's),
+--       12 what its program has reported to have used so far (JSON: usage, and metered as for of_conversation) or ''
+-- Returns: 'go', 'asks <question>' (go on; its program waits for the answer of a person), 'stop <reason>' (leave),
+--          'cancel <reason>' (end the attempt), or 'over <reason>' (the same: its task has used what it may)
 -- Refuses: stale (the agent or its lease is no longer what it believes)
 local agent, task = ARGV[1], ARGV[4]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at',
-  'needs_for', 'retrying', 'works')
+  'needs_for', 'retrying', 'works', 'role')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
-local cancelling, needs, of, is_question, asks, waits = nil, ARGV[8], ARGV[9], false, nil, false
+local cancelling, over, needs, of, is_question, asks, waits = nil, nil, ARGV[8], ARGV[9], false, nil, false
 if task ~= '' then
-  local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until', 'waiting_until')
+  local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until', 'waiting_until', 'live')
   if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse(REFUSAL.stale, task) end
   cancelling = f[5]
   waits = number(f[7]) > now
@@ -23,6 +24,8 @@ if task ~= '' then
     is_question = needs == 'input'
   end
   redis.call('ZADD', P .. 'state:running', 'XX', now + ARGV[3], task)
+  if (ARGV[12] or '') ~= '' then charge_live(task, a[9], agent, decoded(f[8] or ''), decoded(ARGV[12])) end
+  if f[8] or (ARGV[12] or '') ~= '' then over = over_its_limit(task, a[9]) end
 end
 local record = P .. 'agent:' .. agent
 redis.call('HSET', record, 'heartbeat_at', now)
@@ -71,4 +74,5 @@ elseif not a[8] and ARGV[11] == '1' then
 end
 if a[1] == 'stopping' then return 'stop ' .. (a[4] or '') end
 if cancelling then return 'cancel ' .. cancelling end
+if over then return 'over ' .. over end
 return asks and 'asks ' .. asks or 'go'

@@ -80,11 +80,12 @@ local function budgets_of(role)
     'day_usd:' .. role, 'day_tokens:' .. role, 'set_usd:' .. role, 'set_tokens:' .. role,
     'day_usd:', 'day_tokens:', 'set_usd:', 'set_tokens:',
     'learned_usd:' .. role, 'learned_tokens:' .. role, 'expected_usd:' .. role, 'expected_tokens:' .. role,
-    'task_usd:' .. role, 'task_tokens:' .. role, 'slots:' .. role, 'pace:' .. role, 'tried:' .. role)
+    'task_usd:' .. role, 'task_tokens:' .. role, 'slots:' .. role, 'pace:' .. role, 'tried:' .. role, 'window_use:' .. role)
   local own, all = {cap_of(b[6], b[4]), cap_of(b[7], b[5])}, {cap_of(b[10], b[8]), cap_of(b[11], b[9])}
   local known = {tonumber(b[12] or b[14] or ''), tonumber(b[13] or b[15] or '')}
   return {account = b[1] or 'role ' .. role, unavailable = b[2], login = b[3], own = own, all = all,
-    slots = b[18], pace = b[19], is_tried = b[20], task = {tonumber(b[16] or ''), tonumber(b[17] or '')}, expected = expected_under(known, own, all)}
+    slots = b[18], pace = b[19], is_tried = b[20], window_use = tonumber(b[21] or ''), known = known,
+    task = {tonumber(b[16] or ''), tonumber(b[17] or '')}, expected = expected_under(known, own, all)}
 end
 
 -- How many more attempts of a role's account may run, and how many may; nil: any number. One that waits for its own subtasks
@@ -121,6 +122,22 @@ local function count_start(b)
   if after then redis.call('SET', P .. 'pace:' .. b.account, string.format('%.0f', after), 'PX', 2 * DAY) end
 end
 
+-- When the window of an account ends of which more is used than the role may use (nil: none), and that in words.
+local function full_window(b)
+  if not b.window_use then return nil end
+  local windows, till, why = redis.call('HGETALL', P .. 'windows:' .. b.account), nil, nil
+  for i = 1, #windows, 2 do
+    local window = decoded(windows[i + 1])
+    local ends, used = tonumber(window.resets_at) or 0, tonumber(window.used) or window.is_full == true and 1 or 0
+    if ends > now and ends <= now + RATE_LIMIT_LONGEST and used >= b.window_use and ends > (till or 0) then
+      till = ends
+      why = string.format('%.0f %% of the window %s of account %s are used, and max_window_use allows %.0f %%',
+        100 * used, windows[i], b.account, 100 * b.window_use)
+    end
+  end
+  return till, why
+end
+
 -- Until when nothing of a role starts (0: until that changes), why, whose rate limit it is where it is one, and the code of
 -- the gate (model/gate.rs); nil where it may start. Call it before room_of and count_start.
 local function suspended(role, b)
@@ -130,6 +147,8 @@ local function suspended(role, b)
   local till = number(limited[1])
   b.limited = till
   if till > now and till <= now + RATE_LIMIT_LONGEST then return till, limited[2], b.account, 'rate_limited' end
+  local window, full = full_window(b)
+  if window then return window, full, nil, 'account_window' end
   local today = math.floor(now / DAY)
   local waits
   local function short(caps, of, what, code)
@@ -192,14 +211,23 @@ local function left_of(id, caps)
   return {caps[1] and caps[1] - used[1], caps[2] and caps[2] - used[2]}
 end
 
--- What of its cap a task has left, why it may start no further attempt, where it may not, and its plan.
+-- What of its cap a task has left, and why it may start no further attempt, where it may not.
 local function left_of_task(id, of_role)
-  local f = get(id, 'max_cost_usd', 'max_tokens', 'role', 'plan')
+  local f = get(id, 'max_cost_usd', 'max_tokens', 'role')
   local caps = caps_of_task(f[1], f[2], of_role)
-  if not caps[1] and not caps[2] then return {}, nil, f[4] end
+  if not caps[1] and not caps[2] then return {} end
   local used = used_of_task(id)
   local whose = (f[1] or f[2]) and 'that this task may use' or 'that a task of role ' .. (f[3] or '') .. ' may use'
-  return left_of(id, caps), lacks(caps, used, {0, 0}, {0, 0}, whose), f[4]
+  return left_of(id, caps), lacks(caps, used, {0, 0}, {0, 0}, whose)
+end
+
+-- The command with which a person allows a task as much again as it may use (`more_for_task` in src/model/budget.rs).
+local function ask_for_more(id, of_role)
+  local caps = caps_of_task(get(id, 'max_cost_usd')[1], get(id, 'max_tokens')[1], of_role)
+  local text = 'orch approve ' .. id
+  if caps[1] then text = text .. ' --budget +' .. string.format('%.2f', caps[1] / 1e6) end
+  if caps[2] then text = text .. ' --tokens +' .. string.format('%.0f', caps[2]) end
+  return text
 end
 
 -- Why a task may start no further attempt, where it has used what it may.
@@ -208,10 +236,11 @@ local function over_its_limit(id, role)
   return why
 end
 
--- Adds to what is reserved under the caps of an attempt, or takes it back. A record that Redis has lost leaves nothing below 0.
-local function count_reserved(role, plan, amount, sign)
+-- Adds to what is reserved under the caps of an attempt, or takes it back. `plans` pay for it, separated by commas. A record that
+-- Redis has lost leaves nothing below 0.
+local function count_reserved(role, plans, amount, sign)
   local under = {'all', 'role:' .. role}
-  if plan then under[3] = 'plan:' .. plan end
+  for plan in string.gmatch(plans, '[^,]+') do append(under, 'plan:' .. plan) end
   for _, of in ipairs(under) do
     for i, measure in ipairs(MEASURES) do
       if amount[i] > 0 then
@@ -226,11 +255,12 @@ end
 
 -- Reserves what an attempt that starts now is expected to use, and no more than its task has left. Returns fields and values
 -- for its record.
-local function reserve(role, plan, expected, left)
+local function reserve(role, plans, expected, left)
   local amount = {math.min(expected[1], left[1] or math.huge), math.min(expected[2], left[2] or math.huge)}
   if amount[1] <= 0 and amount[2] <= 0 then return {} end
-  count_reserved(role, plan, amount, 1)
-  return {'reserves', string.format('%.0f %.0f %s %s', amount[1], amount[2], role, plan or '')}
+  plans = table.concat(plans, ',')
+  count_reserved(role, plans, amount, 1)
+  return {'reserves', string.format('%.0f %.0f %s %s', amount[1], amount[2], role, plans)}
 end
 
 -- There is more room: roles whose agents were refused a task for want of it look again.
@@ -242,19 +272,31 @@ local function offer_to_waiting()
   wake('supervisor')
 end
 
--- An attempt has ended: takes back what it had reserved.
+-- An attempt has ended: takes back what it had reserved. Returns the plans that have more room now.
 local function release_reserved(reserves)
-  local usd, tokens, role, plan = string.match(reserves, '^(%d+) (%d+) (%S+) (%S*)$')
+  local usd, tokens, role, plans = string.match(reserves, '^(%d+) (%d+) (%S+) (%S*)$')
   if not usd then return end
-  count_reserved(role, plan ~= '' and plan, {tonumber(usd), tonumber(tokens)}, -1)
+  count_reserved(role, plans, {tonumber(usd), tonumber(tokens)}, -1)
+  return plans
+end
+
+-- A running attempt has used that much: it has reserved only the rest of what it is expected to use.
+local function lower_reserved(id, used)
+  local usd, tokens, role, plans = string.match(get(id, 'reserves')[1] or '', '^(%d+) (%d+) (%S+) (%S*)$')
+  if not usd then return end
+  local less = {math.min(tonumber(usd), used[1]), math.min(tonumber(tokens), used[2])}
+  if less[1] <= 0 and less[2] <= 0 then return end
+  count_reserved(role, plans, less, -1)
+  redis.call('HSET', P .. 'task:' .. id, 'reserves',
+    string.format('%.0f %.0f %s %s', usd - less[1], tokens - less[2], role, plans))
 end
 
 -- Counts again what running attempts have reserved, where a record of one was lost.
 local function recount_reserved()
   redis.call('DEL', P .. 'reserved')
   for _, id in ipairs(redis.call('ZRANGE', P .. 'state:running', 0, -1)) do
-    local usd, tokens, role, plan = string.match(get(id, 'reserves')[1] or '', '^(%d+) (%d+) (%S+) (%S*)$')
-    if usd then count_reserved(role, plan ~= '' and plan, {tonumber(usd), tonumber(tokens)}, 1) end
+    local usd, tokens, role, plans = string.match(get(id, 'reserves')[1] or '', '^(%d+) (%d+) (%S+) (%S*)$')
+    if usd then count_reserved(role, plans, {tonumber(usd), tonumber(tokens)}, 1) end
   end
 end
 
@@ -302,14 +344,14 @@ end
 local LEARNS_FROM = {[CAUSE.success] = true, [CAUSE.transient] = true, [CAUSE.permanent] = true, [CAUSE.timeout] = true,
   [CAUSE.needs_person] = true}
 
--- Remembers what an attempt of a role has used: the estimate of the next one.
-local function learn(role, amount)
+-- Remembers what an attempt of a role has used in how long (ms): the estimate of the next one.
+local function learn(role, amount, ms)
   local list = P .. 'costs:' .. role
-  redis.call('RPUSH', list, string.format('%.0f %.0f', amount[1], amount[2]))
+  redis.call('RPUSH', list, string.format('%.0f %.0f %.0f', amount[1], amount[2], ms))
   redis.call('LTRIM', list, -REMEMBERED, -1)
   local known = {{}, {}}
   for _, text in ipairs(redis.call('LRANGE', list, 0, -1)) do
-    local usd, tokens = string.match(text, '^(%d+) (%d+)$')
+    local usd, tokens = string.match(text, '^(%d+) (%d+)')
     append(known[1], number(usd))
     append(known[2], number(tokens))
   end
@@ -317,4 +359,23 @@ local function learn(role, amount)
     table.sort(known[i])
     redis.call('HSET', P .. 'budgets', field .. role, string.format('%.0f', known[i][math.ceil(#known[i] * 0.9)]))
   end
+end
+
+-- What the remembered attempts of a role have used together: `times`, `usd` and `tokens`; of those whose time is known, `ms` and what
+-- they have used in it (`timed`); and the most that one of them has (`most`).
+local function remembered(role)
+  local known = {times = 0, usd = 0, tokens = 0, ms = 0, timed = {0, 0}, most = {0, 0}}
+  for _, text in ipairs(redis.call('LRANGE', P .. 'costs:' .. role, 0, -1)) do
+    local usd, tokens, ms = string.match(text, '^(%d+) (%d+) ?(%d*)$')
+    if usd then
+      local amount = {tonumber(usd), tonumber(tokens)}
+      known.times, known.usd, known.tokens = known.times + 1, known.usd + amount[1], known.tokens + amount[2]
+      for i = 1, 2 do
+        known.most[i] = math.max(known.most[i], amount[i])
+        if ms ~= '' then known.timed[i] = known.timed[i] + amount[i] end
+      end
+      known.ms = known.ms + number(ms ~= '' and ms or '0')
+    end
+  end
+  return known
 end

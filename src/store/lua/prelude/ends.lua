@@ -147,28 +147,32 @@ local function end_attempt(id, e)
   local tier, tiers = nil, nil
   if to == 'failed' and OWN_FAULT[cause] then tier, tiers = next_tier(id) end
   if tier then to, why = 'delayed', why .. '; role ' .. tier .. ' goes on with it' end
-  if usage ~= '' then
-    local used = decoded(usage)
-    if (e.metered or '') ~= '' then
-      used = of_conversation(id, used, decoded(e.metered), false)
-      usage = cjson.encode(used)
+  if usage ~= '' and cause == CAUSE.success then end_trial(role, tonumber(last_attempt(id).started_at) or now) end
+  local used, says_more = charge_end(id, role, f[2] or '', cause, code, usage, e.metered or '')
+  local ran = math.max(0, now - (tonumber(last_attempt(id).started_at) or now))
+  if used then
+    -- One that was cut off before its program said what it cost says nothing about the next one.
+    if says_more and LEARNS_FROM[cause] and (cause == CAUSE.success or number(used.micro_usd) > 0) then
+      learn(role, {number(used.micro_usd), number(used.input_tokens) + number(used.output_tokens)}, ran)
     end
-    if cause == CAUSE.success then end_trial(role, tonumber(last_attempt(id).started_at) or now) end
-    if spend(id, role, f[2] or '', used) then
-      -- One that was cut off before its program said what it cost says nothing about the next one.
-      if LEARNS_FROM[cause] and (cause == CAUSE.success or number(used.micro_usd) > 0) then
-        learn(role, {number(used.micro_usd), number(used.input_tokens) + number(used.output_tokens)})
-      end
-      warn_of_day(role)
-      warn_of_task(id, role)
-    end
+    warn_of_day(role)
+    warn_of_task(id, role)
+    warn_of_plans(id)
   elseif f[13] and cause == CAUSE.success then
     -- Its program reports nothing: nothing is to be reserved for the next one.
-    learn(role, {0, 0})
+    learn(role, {0, 0}, ran)
   end
-  record_try(role, cause, number(decoded(usage).micro_usd))
-  local over = (to == 'delayed' or to == 'blocked') and over_its_limit(id, role)
+  -- What it cost where that is known.
+  record_try(role, cause, used and number(used.micro_usd) - number(used.estimated_micro_usd) or 0)
+  -- A program that ends, or is ended, because its task has used what it may is no failure of the task.
+  local AT_CAP = {[CODE.over_budget] = true, [CODE.bound_reached] = true}
+  local at_cap = AT_CAP[code] and cause ~= CAUSE.cancelled and not asks
+  local over = (to == 'delayed' or to == 'blocked' or at_cap) and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
+  if over and at_cap then tier, tiers = nil, nil end
+  if over and at_cap and cause == CAUSE.permanent then failures = failures - 1 end
+  -- It may use more by now.
+  if not over and at_cap and code == CODE.over_budget and to == 'held' then to, e.retry_after = 'delayed', 0 end
   local why_code, why_cause = over and CODE.over_budget or code, cause
   -- There is no time for another attempt, and none to wait for a person or for subtasks.
   if (to == 'delayed' or to == 'held' or to == 'blocked') and f[11] and number(f[11]) <= now then
@@ -222,7 +226,7 @@ local function end_attempt(id, e)
   if (e.exit_code or '') ~= '' then attempt.exit_code = tonumber(e.exit_code) end
   attempt.next_retry_at, attempt.told = due, e.told
   if (e.evidence or '') ~= '' then attempt.evidence = e.evidence end
-  if usage ~= '' then attempt.usage = usage end
+  if used then attempt.usage = cjson.encode(used) end
   if attempt.number then redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt)) end
   local set, drop = {'failures', failures, 'lost', lost}, {}
   if tier and to ~= 'failed' then
@@ -268,7 +272,9 @@ local function end_attempt(id, e)
     -- A question was already notified when it was asked.
     elseif not asks then
       notice({what = 'held', task = id, text = why})
-      hand_over(id, 'is held: ' .. short(why, 500) .. ' (a person resolves that, and then: orch retry ' .. id .. ')')
+      local resolved = over and 'a person allows it more: ' .. ask_for_more(id, budgets_of(role).task)
+        or 'a person resolves that, and then: orch retry ' .. id
+      hand_over(id, 'is held: ' .. short(why, 500) .. ' (' .. resolved .. ')')
     end
   elseif limited == 1 and due then
     local minutes = math.ceil((due - now) / 60000)

@@ -50,7 +50,9 @@ local function accept_plan(plan, terms, depth, by)
   -- Accepted, they stay until they are made: ten years.
   redis.call('PEXPIRE', P .. 'staged:' .. plan, 315360000000)
   local fields = {'state', 'running', 'since', now, 'created_at', now, 'name', terms.name, 'text', terms.text, 'by', by,
-    'total', terms.total, 'made', 0, 'depth', depth}
+    'total', terms.total, 'made', 0, 'depth', depth, 'used_micro_usd', 0}
+  if terms.max_cost_micro_usd then append(fields, 'cap_micro_usd', string.format('%.0f', terms.max_cost_micro_usd)) end
+  if terms.max_tokens then append(fields, 'cap_tokens', string.format('%.0f', terms.max_tokens)) end
   if terms.parent then append(fields, 'parent', terms.parent) end
   if terms.notify then append(fields, 'notify', terms.notify) end
   if terms.key then

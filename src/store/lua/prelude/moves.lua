@@ -32,7 +32,7 @@ end
 local function move(id, from, to, role, score, agent, reason, data, code, set, drop)
   if not allows(TASK, from, to) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'task:' .. id
-  local f = redis.call('HMGET', record, 'plan', 'writes', 'reads', 'share', 'slot_at', 'priority', 'max_parallel')
+  local f = redis.call('HMGET', record, 'plan', 'writes', 'reads', 'share', 'slot_at', 'priority', 'max_parallel', 'short', 'short_at')
   set, drop = set or {}, drop or {}
   append(set, 'state', to, 'since', now)
   redis.call('ZREM', P .. 'state:' .. from, id)
@@ -44,16 +44,18 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     end
     quit_ready(id, role, f[6], f[4])
     if f[2] or f[3] or f[7] then leave_ready(id, to, f[2], f[3], drop) end
+    if f[8] then leave_short(id, f[8]) end
+    if f[9] then append(drop, 'short_at') end
   elseif from == 'running' then
     redis.call('SREM', P .. 'running:' .. role, id)
     redis.call('ZREM', P .. 'waiting:' .. role, id)
     release_locks(id)
     if f[5] then give_slot(role, f[4] or '-', number(f[5])) end
-    append(drop, 'slot_at', 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until', 'asking_until')
+    append(drop, 'slot_at', 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until', 'asking_until', 'live')
     local reserves = redis.call('HGET', record, 'reserves')
     if reserves then
       append(drop, 'reserves')
-      release_reserved(reserves)
+      offer_short_of(release_reserved(reserves))
     end
     offer(role)
     offer_to_waiting()

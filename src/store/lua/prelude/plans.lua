@@ -57,12 +57,14 @@ end
 -- The state that a plan is in by its tasks.
 local function state_of_plan(plan)
   local n = redis.call('HMGET', P .. 'plan:' .. plan, 'n:blocked', 'n:ready', 'n:delayed', 'n:held', 'n:running', 'n:failed',
-    'n:cancelled', 'made', 'total', 'cancelling', 'state')
+    'n:cancelled', 'made', 'total', 'cancelling', 'state', 'short', 'n:short')
   local cancelling = n[10]
+  -- Ready tasks for which nothing is left of its budget wait for a person.
+  local short = n[12] == 'used' and number(n[13]) or 0
   for i = 1, 9 do n[i] = number(n[i]) end
   if n[8] < n[9] then return 'running' end
   if n[1] + n[2] + n[3] + n[4] + n[5] > 0 then
-    local works = n[2] + n[3] + n[5] > 0 or n[4] == 0 or cancelling or waits_for_others(plan)
+    local works = n[2] - short + n[3] + n[5] > 0 or n[4] + short == 0 or cancelling or waits_for_others(plan)
     return works and 'running' or 'held'
   end
   if cancelling and n[7] > 0 then return 'cancelled' end
@@ -79,7 +81,7 @@ local PLAN_IS = {running = 'is running', held = 'waits for a person: none of its
 local function judge_plans()
   for plan in pairs(touched) do
     local record = P .. 'plan:' .. plan
-    local f = redis.call('HMGET', record, 'state', 'name', 'notify', 'cancelling')
+    local f = redis.call('HMGET', record, 'state', 'name', 'notify', 'cancelling', 'short', 'short_why')
     local to = state_of_plan(plan)
     if f[1] and f[1] ~= to then
       if not allows(PLAN, f[1], to) then error('plan ' .. plan .. ' may not go from ' .. f[1] .. ' to ' .. to) end
@@ -93,6 +95,7 @@ local function judge_plans()
       end
       local what = 'plan ' .. (f[2] or '') .. ' ' .. PLAN_IS[to]
       if to == 'cancelled' and f[4] then what = what .. ': ' .. f[4] end
+      if to == 'held' and f[5] == 'used' then what = what .. '; ' .. f[6] end
       event('plan.' .. to, nil, nil, f[1], to, what, cjson.encode({plan = plan}))
       if to == 'held' then notice({what = 'held', text = what .. ' (' .. plan .. ')'}) end
       redis.call('PUBLISH', P .. 'news:' .. plan, to)

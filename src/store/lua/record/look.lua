@@ -9,8 +9,8 @@ local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', '
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
   'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'deadline_at', 'ended_at', 'parent', 'open_children', 'after',
   'edges', 'asks', 'unapproved', 'awaits', 'detached', 'writes', 'reads', 'parked', 'parked_at', 'offered', 'reserved_until',
-  'used_input_tokens', 'used_output_tokens', 'used_micro_usd', 'code', 'reserves', 'share', 'slot_at', 'holds',
-  'approval_timeout_ms'}
+  'used_input_tokens', 'used_output_tokens', 'used_micro_usd', 'used_estimated_micro_usd', 'used_estimated_tokens', 'live', 'code',
+  'reserves', 'share', 'slot_at', 'short', 'short_at', 'tree_micro_usd', 'holds', 'approval_timeout_ms'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -102,6 +102,8 @@ for _, id in ipairs(which.tasks) do
     end
   end
   for _, state in ipairs(STATES) do score('state:' .. state, id) end
+  local short = redis.pcall('HGET', P .. 'task:' .. id, 'short')
+  if type(short) == 'string' then score('short:' .. short, id) end
   for _, role in ipairs(which.roles) do
     score('ready:' .. role, id)
     local priority, share = terms_of_turn(id)
@@ -148,12 +150,12 @@ for _, id in ipairs(which.agents) do
   if type(task) == 'string' then neighbour(task) end
 end
 
-local PLAN_FIELDS = {'state', 'made', 'total', 'ended_at'}
+local PLAN_FIELDS = {'state', 'made', 'total', 'ended_at', 'used_micro_usd', 'n:short', 'short'}
 for _, state in ipairs(STATES) do PLAN_FIELDS[#PLAN_FIELDS + 1] = 'n:' .. state end
 for _, id in ipairs(which.plans or {}) do
   fields('plan:' .. id, PLAN_FIELDS)
   local tasks = redis.pcall('HGETALL', P .. 'plan_tasks:' .. id)
   add('plan_tasks:' .. id, 'fields', tasks)
-  for i = 2, #tasks, 2 do fields('task:' .. tasks[i], {'state', 'plan'}) end
+  for i = 2, #tasks, 2 do fields('task:' .. tasks[i], {'state', 'plan', 'short', 'tree_micro_usd'}) end
 end
 return seen

@@ -4,9 +4,11 @@
 -- Returns: {field, what is recorded, what the running tasks have, ...} of those that differ
 local counted, differs = {}, {}
 for _, id in ipairs(redis.call('ZRANGE', P .. 'state:running', 0, -1)) do
-  local usd, tokens, role, plan = string.match(get(id, 'reserves')[1] or '', '^(%d+) (%d+) (%S+) (%S*)$')
+  local usd, tokens, role, plans = string.match(get(id, 'reserves')[1] or '', '^(%d+) (%d+) (%S+) (%S*)$')
   if usd then
-    for _, of in ipairs({'all', 'role:' .. role, plan ~= '' and 'plan:' .. plan or nil}) do
+    local under = {'all', 'role:' .. role}
+    for plan in string.gmatch(plans, '[^,]+') do append(under, 'plan:' .. plan) end
+    for _, of in ipairs(under) do
       counted[of .. ':micro_usd'] = (counted[of .. ':micro_usd'] or 0) + usd
       counted[of .. ':tokens'] = (counted[of .. ':tokens'] or 0) + tokens
     end

@@ -78,6 +78,17 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'parked', 0, -1)) do
     redis.call('ZADD', P .. 'parked', now, id)
   end
 end
+for _, plan in ipairs(redis.call('SMEMBERS', P .. 'short_plans')) do
+  for _, id in ipairs(redis.call('ZRANGE', P .. 'short:' .. plan, 0, -1)) do
+    local f = get(id, 'created_at', 'place')
+    local place = tonumber(f[2] or '')
+    if place and number(f[1]) > now then
+      place = string.format('%.0f', place - by * 1000)
+      redis.call('HSET', P .. 'task:' .. id, 'place', place)
+      redis.call('ZADD', P .. 'short:' .. plan, 'XX', place, id)
+    end
+  end
+end
 -- No agent was seen later than now: the silence of an agent is counted from now on.
 for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do
   local record = P .. 'agent:' .. agent

@@ -94,8 +94,10 @@ redis.call('RPUSH', P .. 'attempts:' .. id,
   cjson.encode({number = tonumber(ARGV[6]), agent = agent, fence = exact(fence), started_at = now}))
 -- It runs already, whatever the caps say now.
 local budgets = budgets_of(t[5])
-local left, _, plan = left_of_task(id, budgets.task)
-move(id, 'ready', 'running', t[5], now + ARGV[8], agent, why, nil, nil, reserve(t[5], plan, budgets.expected, left))
+local left = left_of_task(id, budgets.task)
+local plans = plans_of(unpack(get(id, 'plan', 'parent'), 1, 2))
+local expected = room_in_plans(plans, budgets)
+move(id, 'ready', 'running', t[5], now + ARGV[8], agent, why, nil, nil, reserve(t[5], plans, expected, left))
 if living then
   redis.call('HSET', record, 'task', id, 'attempt', ARGV[6], 'fence', ARGV[7], 'deadline',
     deadline_of(unpack(get(id, 'timeout_ms', 'deadline_at'))))

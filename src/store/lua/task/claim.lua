@@ -2,13 +2,13 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
 -- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}; 'questions' (JSON) where it has asked any,
--- 'has_mail' where it has unread messages
+-- 'has_mail' where it has unread messages, 'left_micro_usd' and 'left_tokens' (what all its attempts may still use) where that is limited
 -- Refuses: stale; damaged (the first ready task can't be read: quarantine it, and claim again)
 local agent, incarnation = ARGV[1], ARGV[2]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
 if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
 
-local function answer(id)
+local function answer(id, left)
   local reply, record = {id, false, false}, redis.call('HGETALL', P .. 'task:' .. id)
   for i = 1, #record, 2 do
     if record[i] == 'number' then reply[2] = record[i + 1] end
@@ -24,11 +24,14 @@ local function answer(id)
     reply[#reply + 1] = '[' .. table.concat(questions, ',') .. ']'
   end
   if unread(id) > 0 then append(reply, 'has_mail', '1') end
+  for i, name in ipairs({'left_micro_usd', 'left_tokens'}) do
+    if left[i] then append(reply, name, string.format('%.0f', math.max(0, left[i]))) end
+  end
   return reply
 end
 
-if a[1] == 'busy' and a[4] then return answer(a[4]) end
 local role = a[3]
+if a[1] == 'busy' and a[4] then return answer(a[4], (left_of_task(a[4], budgets_of(role).task))) end
 if a[1] ~= 'idle' then
   -- It may have taken a marker before it was asked to stop.
   offer(role)
@@ -83,8 +86,9 @@ local function first_ready()
 end
 
 if redis.call('EXISTS', P .. 'lock_offers') == 1 then offer_further() end
-local id, sound, state, its_role, attempts, timeout_ms, deadline_at, want
--- One that lacks a lock is parked, and the next one is looked at; but Redis serves no other client meanwhile.
+local id, sound, state, its_role, attempts, timeout_ms, deadline_at, want, full, plans, expected
+-- One that lacks a lock, or room in its plan's budget, is parked, and the next one is looked at; but Redis serves no other client
+-- meanwhile.
 local PARKED_AT_ONCE, COMPARED_AT_ONCE = 16, 500
 local parked = 0
 repeat
@@ -95,25 +99,29 @@ repeat
   end
   sound, state, its_role, attempts, timeout_ms, deadline_at = is_sound(id)
   if not sound or state ~= 'ready' or its_role ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
-  local f, entry = get(id, 'writes', 'reads', 'plan', 'max_parallel'), nil
+  local f, entry, why, is_reserved = get(id, 'writes', 'reads', 'plan', 'max_parallel', 'parent'), nil, nil, nil
+  want = nil
   if f[1] or f[2] or f[4] then
     local wants = wants_of(unpack(f, 1, 4))
     want, entry = lacked(id, wants)
     if want then park_ready(id, role, wants, want, entry) end
   end
+  plans = plans_of(f[3], f[5])
+  expected, full, why, is_reserved = room_in_plans(plans, budgets)
+  if full and not want then park_short(id, role, full, why, is_reserved) end
   parked = parked + 1
-until not want or parked == PARKED_AT_ONCE or compared > COMPARED_AT_ONCE
-if want then
+until not (want or full) or parked == PARKED_AT_ONCE or compared > COMPARED_AT_ONCE
+if want or full then
   -- The agent looks again.
   if redis.call('ZCARD', P .. 'ready:' .. role) > 0 then wake_role(role) end
   return {}
 end
 
-local left, over, plan = left_of_task(id, budgets.task)
+local left, over = left_of_task(id, budgets.task)
 if over then
   redis.call('HSET', P .. 'task:' .. id, 'cause', CAUSE.needs_person, 'code', CODE.over_budget, 'reason', over, 'holds', 'limit')
   notice({what = 'held', task = id, text = over})
-  hand_over(id, 'is held: ' .. over .. ' (a person allows it more: orch approve ' .. id .. ' --budget +N)')
+  hand_over(id, 'is held: ' .. over .. ' (a person allows it more: ' .. ask_for_more(id, budgets.task) .. ')')
   move(id, 'ready', 'held', role, nil, nil, over, nil, CODE.over_budget)
   offer(role)
   return {}
@@ -123,11 +131,11 @@ count_start(budgets)
 local fence = redis.call('INCR', P .. 'fence')
 local number = attempts + 1
 local set = {'number', number, 'agent', agent, 'incarnation', incarnation, 'fence', fence}
-append(set, unpack(reserve(role, plan, budgets.expected, left)))
+append(set, unpack(reserve(role, plans, expected, left)))
 redis.call('RPUSH', P .. 'attempts:' .. id,
   cjson.encode({number = number, agent = agent, fence = exact(fence), started_at = now}))
 move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent,
   nil, nil, set)
 move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id, nil, nil,
   {'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now, 'progress_at', now, 'deadline', deadline_of(timeout_ms, deadline_at)})
-return answer(id)
+return answer(id, left)

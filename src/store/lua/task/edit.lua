@@ -37,6 +37,9 @@ local parked = state == 'ready' and get(id, 'parked')[1]
 if parked then
   leave_queue(id, parked)
   redis.call('HDEL', record, 'parked')
+elseif state == 'ready' and get(id, 'short')[1] then
+  -- One that waits for its plan's budget does so, too.
+  leave_short(id, get(id, 'short')[1])
 elseif state == 'ready' then
   quit_ready(id, role)
 end
@@ -57,6 +60,7 @@ if state == 'ready' then
   role = to.role or role
   join_ready(id, role)
   wake_role(role)
+  judge_plans()
 end
 role = to.role or role
 if to.after then

@@ -16,11 +16,8 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
     if tostring(attempt.fence) == fence and attempt.agent == agent then
       if attempt.told then return {attempt.next, '0'} end
       -- The attempt was ended by the supervisor meanwhile; its usage counts all the same.
-      if (ARGV[11] or '') ~= '' and attempt.ended_at and not attempt.usage then
-        local used = of_conversation(id, decoded(ARGV[11]), decoded(ARGV[16] or ''), true)
-        attempt.usage = cjson.encode(used)
-        redis.call('LSET', P .. 'attempts:' .. id, i - 1, cjson.encode(attempt))
-        spend(id, get(id, 'role')[1] or '', agent, used)
+      if (ARGV[11] or '') ~= '' and attempt.ended_at then
+        charge_late(id, i - 1, attempt, agent, ARGV[11], ARGV[16] or '')
       end
     end
   end

@@ -22,6 +22,9 @@ redis.call('ZREM', P .. 'deadlines', id)
 -- By what is left of its record; what waits for a lock is offered again.
 leave_ready(id, 'failed', nil, nil, {})
 redis.call('ZREM', P .. 'parked', id)
+for _, plan in ipairs(redis.call('SMEMBERS', P .. 'short_plans')) do
+  if redis.call('ZSCORE', P .. 'short:' .. plan, id) then leave_short(id, plan) end
+end
 redis.call('SREM', P .. 'reserving', id)
 if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, kept) end
 if #ARGV < 5 or not from then
