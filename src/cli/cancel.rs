@@ -6,7 +6,12 @@ use serde::Serialize;
 use super::{Session, args, stdio::End};
 use crate::{
     error::Kind,
-    model::{id::TaskId, plan::PlanState, task::TaskState, text::count},
+    model::{
+        id::{PlanId, TaskId},
+        plan::PlanState,
+        task::TaskState,
+        text::count,
+    },
     ops::{
         Client, Wanted, Work,
         types::{Changed, PlanChanged, Prune, Pruned, Rerun, StateFilter, TaskFilter},
@@ -16,9 +21,12 @@ use crate::{
 
 pub(super) async fn cancel(args: &args::Cancel, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
-    let Work { tasks: mut ids, plans } = client.find_work(&args.tasks, Wanted::Task).await?;
+    let Work { tasks: mut ids, mut plans } = client.find_work(&args.tasks, Wanted::Task).await?;
+    let plan = named(&client, args.plan.as_ref()).await?;
     if !args.label.is_empty() {
-        ids.extend(matching(&client, vec![StateFilter::Open], &args.label).await?);
+        ids.extend(matching(&client, vec![StateFilter::Open], &args.label, plan).await?);
+    } else {
+        plans.extend(plan);
     }
     let changes = if ids.is_empty() { Vec::new() } else { client.cancel(ids).await? };
     let mut changes: Vec<Change> = changes.into_iter().map(Change::Task).collect();
@@ -40,7 +48,8 @@ pub(super) async fn retry(args: &args::Retry, session: &mut Session) -> Result<u
     let client = session.client().await?;
     let Work { tasks: ids, plans } = match args.all_failed {
         true => {
-            let tasks = matching(&client, vec![StateFilter::Failed], &args.label).await?;
+            let plan = named(&client, args.plan.as_ref()).await?;
+            let tasks = matching(&client, vec![StateFilter::Failed], &args.label, plan).await?;
             Work { tasks, plans: Vec::new() }
         }
         false => client.find_work(&args.tasks, Wanted::LastTask).await?,
@@ -77,13 +86,21 @@ impl Change {
     }
 }
 
-/// The tasks in any of these states that have all of these labels, the oldest first.
+async fn named(client: &Client, plan: Option<&String>) -> Result<Option<PlanId>, End> {
+    Ok(match plan {
+        Some(word) => Some(client.find_plan(word.clone()).await?),
+        None => None,
+    })
+}
+
+/// The tasks in any of these states that have all of these labels, of this plan where one is named, the oldest first.
 async fn matching(
     client: &Client,
     states: Vec<StateFilter>,
     labels: &[(String, Option<String>)],
+    plan: Option<PlanId>,
 ) -> Result<Vec<TaskId>, End> {
-    let filter = TaskFilter { states, labels: labels.to_vec(), ..TaskFilter::default() };
+    let filter = TaskFilter { states, labels: labels.to_vec(), plan, ..TaskFilter::default() };
     let listed = client.tasks(filter).await?;
     Ok(listed.tasks.iter().rev().map(|task| task.id.clone()).collect())
 }

@@ -80,11 +80,15 @@ pub struct OneTask {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   orch cancel t-7k2m9qx4hz
-  orch cancel --label sprint=42")]
+  orch cancel --label sprint=42
+  orch cancel --plan checkout --label area=ui")]
 pub struct Cancel {
     /// The tasks or plans; an agent stands for its task
-    #[arg(value_name = "TASK|PLAN|AGENT", required_unless_present = "label")]
+    #[arg(value_name = "TASK|PLAN|AGENT", required_unless_present_any = ["label", "plan"])]
     pub tasks: Vec<String>,
+    /// A plan with its open tasks; with --label, only its tasks that have it
+    #[arg(long, value_name = "PLAN")]
+    pub plan: Option<String>,
     /// Every open task with this label; repeat it for tasks that have all of them
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = values::label_filter)]
     pub label: Vec<(String, Option<String>)>,
@@ -97,7 +101,8 @@ What was cancelled because a task had failed or was cancelled is retried with it
 
 Examples:
   orch retry t-7k2m9qx4hz
-  orch retry --all-failed --label sprint=42")]
+  orch retry --all-failed --label sprint=42
+  orch retry --all-failed --plan checkout")]
 pub struct Retry {
     /// The tasks or plans; an agent stands for its task
     #[arg(value_name = "TASK|PLAN|AGENT", required_unless_present = "all_failed")]
@@ -108,6 +113,9 @@ pub struct Retry {
     /// With --all-failed: only those with this label
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = values::label_filter, requires = "all_failed")]
     pub label: Vec<(String, Option<String>)>,
+    /// With --all-failed: only those of this plan
+    #[arg(long, value_name = "PLAN", requires = "all_failed")]
+    pub plan: Option<String>,
 }
 
 /// A verb about a task, an agent or a plan.

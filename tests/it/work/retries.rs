@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{delegated, done, each, ms};
-use crate::common::{World, gate};
+use crate::common::{World, gate, refused};
 
 fn count(task: &Value) -> usize {
     task["attempts"].as_array().unwrap().len()
@@ -144,6 +144,35 @@ fn tasks_are_cancelled_by_their_label() {
     world.orch(&["cancel", "--label", "sprint=1"]).ok();
     assert_eq!((&world.show(&one)["state"], &world.show(&other)["state"]), (&"cancelled".into(), &"ready".into()));
     assert!(world.orch(&["cancel", "--label", "sprint=3"]).ok().contains("no open task has this label"));
+}
+
+#[test]
+fn the_tasks_of_a_plan_are_cancelled_and_retried_together_or_by_their_label() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    world.orch(&["pause"]).ok();
+    let plan = "name = 'sprint'\n[tasks.a]\ntext = 'exit 65'\nlabels = { area = 'ui' }\n[tasks.b]\ntext = 'exit 65'\n";
+    fs::write(world.project.join("plan.toml"), plan).unwrap();
+    let planned = world.orch_json(&["plan", "plan.toml"]);
+    let id = |key: &str| {
+        let tasks = planned["tasks"].as_array().unwrap();
+        tasks.iter().find(|task| task["key"] == key).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let (a, b, other) = (id("a"), id("b"), delegated(&world, &["--label", "area=ui", "exit 65"]));
+    let state = |id: &str| world.show(id)["state"].as_str().unwrap().to_owned();
+    world.orch(&["cancel", "--plan", "sprint", "--label", "area=ui"]).ok();
+    assert_eq!([state(&a), state(&b), state(&other)], ["cancelled", "ready", "ready"]);
+    world.orch(&["resume"]).ok();
+    world.wait_for(&b, "failed");
+    world.wait_for(&other, "failed");
+    world.orch(&["pause"]).ok();
+    let again = world.orch(&["retry", "--all-failed", "--plan", "sprint"]).ok();
+    assert!(again.contains(&b) && !again.contains(&other) && !again.contains(&a), "{again}");
+    assert_eq!([state(&b), state(&other)], ["ready", "failed"]);
+    world.orch(&["cancel", "--plan", "sprint"]).ok();
+    assert_eq!([state(&b), state(&other)], ["cancelled", "failed"]);
+    refused(world.orch(&["cancel", "--plan", "nothing"]), 2, &["there is no plan nothing", "orch plan list"]);
+    world.orch(&["retry", "--plan", "sprint"]).ended(2);
+    world.orch(&["cancel"]).ended(2);
 }
 
 #[test]
