@@ -142,3 +142,80 @@ impl Reporter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::DriverKind,
+        drivers::{self, Source},
+    };
+
+    /// A meter of claude whose store does not answer; records are found where they are named.
+    fn meter(dir: &Path) -> Meter {
+        let store = Store::at_socket(&dir.join("no.sock"), None, "n", Duration::ZERO).unwrap();
+        let driver = drivers::of(DriverKind::Claude).unwrap();
+        Meter::new(driver, Arc::new(store), "opus-master", "master", |named| named.exists().then(|| named.to_owned()))
+    }
+
+    fn began(session: &str, path: &Path) -> Hook {
+        let record = Some(path.display().to_string());
+        Hook::Began { session: Some(session.into()), source: Source::Startup, record }
+    }
+
+    fn due(meter: &Meter) -> Option<(u64, String)> {
+        meter.due.borrow().as_ref().map(|(n, record)| (*n, record.conversation.clone()))
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_made_after_it_was_named_is_read_at_the_end_of_a_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.jsonl");
+        let mut meter = meter(dir.path());
+        meter.handle(&Hook::Ended { said: None });
+        meter.handle(&began("a", &path));
+        meter.handle(&Hook::Ended { said: None });
+        assert_eq!(due(&meter), None, "it does not exist yet");
+        std::fs::write(&path, "").unwrap();
+        meter.handle(&Hook::Prompt { text: "x".into() });
+        assert_eq!(due(&meter), None, "the turn goes on");
+        meter.handle(&Hook::Ended { said: None });
+        assert_eq!(due(&meter), Some((0, "a".into())));
+    }
+
+    #[tokio::test]
+    async fn every_end_of_a_turn_is_a_reason_to_read_the_record_of_the_latest_conversation() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.jsonl");
+        std::fs::write(&path, "").unwrap();
+        let mut meter = meter(dir.path());
+        meter.handle(&began("a", &path));
+        let ends = [
+            Hook::Ended { said: None },
+            Hook::GoesOn { said: None },
+            Hook::Failed { why: "x".into() },
+            Hook::Interrupted,
+            Hook::Left,
+        ];
+        for (n, end) in ends.iter().enumerate() {
+            meter.handle(end);
+            assert_eq!(due(&meter), Some((n as u64, "a".into())), "{end:?}");
+        }
+        meter.handle(&began("b", &path));
+        meter.handle(&Hook::Ended { said: None });
+        assert_eq!(due(&meter), Some((ends.len() as u64, "b".into())));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_reported_yet_is_reported_again_and_nothing_is_no_report() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.jsonl");
+        std::fs::write(&path, "").unwrap();
+        let meter = meter(dir.path());
+        let record = Record { conversation: "a".into(), path: path.clone() };
+        assert!(meter.reporter.report(&record).await, "an empty record has nothing");
+        let line = r#"{"type":"assistant","timestamp":"2026-11-20T12:00:00.000Z","message":{"id":"m","usage":{"input_tokens":5,"output_tokens":1}}}"#;
+        std::fs::write(&path, format!("{line}\n")).unwrap();
+        assert!(!meter.reporter.report(&record).await, "the store does not answer");
+    }
+}
