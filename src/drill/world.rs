@@ -309,7 +309,8 @@ fn sessions_toml(path: &Path, fleet: Fleet, agents: u32) -> String {
          [retry]\nretries = 3\nlost = 1000\nbase = \"50ms\"\ncap = \"400ms\"\n\
          [master]\nrole = \"opus\"\ndefault_role = \"worker\"\n\
          [roles.opus]\ndriver = \"console\"\n\
-         [roles.worker]\ndriver = \"shell\"\nmax = {workers}\n{rest}\ntask_timeout = \"30s\"\n{env}\n\
+         [limits]\nmax_cost_usd_per_day = 900.0\n\
+         [roles.worker]\ndriver = \"shell\"\nmax = {workers}\nmax_cost_usd_per_day = 800.0\nexpected_cost_usd = 0.01\n{rest}\ntask_timeout = \"30s\"\n{env}\n\
          [roles.lead]\ndriver = \"shell\"\nmax = {leads}\nidle_timeout = \"2s\"\ntask_timeout = \"60s\"\n{env}\n",
         LEASE.as_millis()
     )
