@@ -8,7 +8,7 @@ use orch::{
 use super::{
     check,
     fixture::*,
-    plans::{FAIL, FAILED, end_next, plan, state, states},
+    plans::{FAIL, FAILED, SKIP, end_next, plan, state, states},
 };
 
 /// A retry repeated the siblings of a failed task that had succeeded.
@@ -52,6 +52,31 @@ async fn what_was_cancelled_with_its_predecessor_runs_after_the_predecessors_ret
         end_next(&world, &agent, Cause::Success).await;
     }
     assert_eq!(now(states(&world, &new.id).await), [Succeeded; 4]);
+    check::structures(&world).await;
+}
+
+/// What became of a task with several predecessors depended on the order in which their ends reached it: one that is skipped by one
+/// and cancelled by another was skipped if the cancelling end came later in the same step.
+#[tokio::test]
+async fn a_task_that_one_end_skips_and_another_cancels_is_cancelled_in_whatever_order_they_come() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    // Redis orders the dependents of a task by their ids, which are random.
+    for _ in 0..12 {
+        let new = plan(&[
+            ("a", &[]),
+            ("b-skipped", &[("a", SKIP)]),
+            ("c-cancelled", &[("a", FAIL)]),
+            ("d", &[("c-cancelled", FAIL)]),
+            ("e", &[("b-skipped", FAIL), ("d", FAIL)]),
+            ("f", &[("e", FAIL)]),
+        ]);
+        world.store.submit_plan(&new).await.unwrap();
+        end_next(&world, &agent, Cause::Permanent).await;
+        let now: Vec<_> = states(&world, &new.id).await.into_iter().map(|(_, state)| state).collect();
+        assert_eq!(now, [Failed, Skipped, Cancelled, Cancelled, Cancelled, Cancelled]);
+    }
     check::structures(&world).await;
 }
 

@@ -48,7 +48,7 @@ pub fn plan(tasks: &[(&str, &[(&str, Edge)])]) -> NewPlan {
 }
 
 pub const FAIL: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Fail };
-const SKIP: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Skip };
+pub const SKIP: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Skip };
 const RUN: Edge = Edge { when: When::Succeeded, on_failure: OnFailure::Run };
 pub const FAILED: Edge = Edge { when: When::Failed, on_failure: OnFailure::Fail };
 

@@ -83,6 +83,8 @@ pub struct Reference {
     keys: HashMap<u8, usize>,
     /// Tasks whose ends are being propagated.
     ended: VecDeque<usize>,
+    /// Tasks that are skipped afterwards, unless they are cancelled.
+    skips: VecDeque<usize>,
     /// Parent, content, which call of it.
     calls: HashMap<(usize, u8, u32), usize>,
     pub pause: bool,
@@ -351,7 +353,8 @@ impl Reference {
         state
     }
 
-    /// Ends are propagated one after the other: first to all that comes after a task, then on from those.
+    /// Ends are propagated one after the other: first to all that comes after a task, then on from those. What is not needed is
+    /// skipped last: what another end cancels is cancelled, in whatever order the two come.
     fn settle(&mut self, id: usize) {
         if !self.tasks[id].state.is_terminal() {
             return;
@@ -360,6 +363,12 @@ impl Reference {
         if self.ended.len() == 1 {
             while let Some(next) = self.ended.front().copied() {
                 self.propagate(next);
+                // The last one stays until nothing is left to skip, so that what is skipped joins this queue.
+                while self.ended.len() == 1
+                    && let Some(skipped) = self.skips.pop_front()
+                {
+                    self.skip(skipped);
+                }
                 self.ended.pop_front();
             }
         }
@@ -374,21 +383,16 @@ impl Reference {
             let edge = self.tasks[t].after.iter().find(|(first, _)| *first == id);
             let outcome = edge.map_or(Outcome::Met, |edge| self.outcome(edge));
             let ends_with_parent = self.tasks[id].state != TaskState::Succeeded && self.tasks[t].parent == Some(id);
-            let is_cancelled = self.tasks[t].after.iter().any(|edge| self.outcome(edge) == Outcome::Cancel);
             match outcome {
                 _ if ends_with_parent => {
                     self.tasks[t].by_dependency = true;
                     self.give_up(t);
                 }
-                Outcome::Skip | Outcome::Cancel if is_cancelled => {
+                Outcome::Cancel => {
                     self.tasks[t].by_dependency = true;
                     self.give_up(t);
                 }
-                Outcome::Skip => {
-                    self.tasks[t].state = TaskState::Skipped;
-                    self.tasks[t].waits.clear();
-                    self.settle(t);
-                }
+                Outcome::Skip => self.skips.push_back(t),
                 _ => {
                     let is_within = self.family(t).contains(&id);
                     let more = self.not_behind(t, if is_within { Vec::new() } else { left.clone() });
@@ -404,6 +408,17 @@ impl Reference {
             for child in self.children(id) {
                 self.give_up(child);
             }
+        }
+    }
+
+    fn skip(&mut self, t: usize) {
+        if self.tasks[t].after.iter().any(|edge| self.outcome(edge) == Outcome::Cancel) {
+            self.tasks[t].by_dependency = self.is_open(t) || self.tasks[t].by_dependency;
+            self.give_up(t);
+        } else if self.is_open(t) {
+            self.tasks[t].state = TaskState::Skipped;
+            self.tasks[t].waits.clear();
+            self.settle(t);
         }
     }
 

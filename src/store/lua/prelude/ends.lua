@@ -42,10 +42,10 @@ propagate_end = function(id, to)
       if to ~= 'succeeded' and f[7] == id then outcome = 'cancel' end
       -- Looked at only where it moves, because most tasks of a plan wait for several others.
       if outcome ~= 'met' and not is_sound(dependent) then outcome = 'damaged' end
-      if outcome == 'cancel' or outcome == 'skip' and is_cancelled_by_another(f[4], f[5]) then
+      if outcome == 'cancel' then
         cancel(dependent, 'it waited for ' .. which .. ', which ended as ' .. to, CODE.dependency_ended)
       elseif outcome == 'skip' then
-        skip(dependent, 'it is not needed, because ' .. which .. ' ended as ' .. to)
+        skips[#skips + 1] = {dependent, which, to}
       elseif outcome == 'met' and redis.call('SREM', deps, id) == 1 then
         -- From within a task, only its own end is waited for.
         if #left > 0 and not with_ancestors(dependent)[id] then wait_for(dependent, not_behind(dependent, left)) end
@@ -72,6 +72,16 @@ skip = function(id, reason)
   redis.call('HDEL', P .. 'task:' .. id, 'cause')
   redis.call('HSET', P .. 'task:' .. id, 'code', CODE.not_needed, 'reason', reason)
   move(id, f[1], 'skipped', f[2], nil, nil, reason, nil, CODE.not_needed)
+end
+
+-- The same where `which`, which ended as `to`, decided so: unless what has ended meanwhile cancels it.
+skip_or_cancel = function(id, which, to)
+  local f = get(id, 'state', 'after', 'edges')
+  if is_cancelled_by_another(f[2], f[3]) then
+    cancel(id, 'it waited for ' .. which .. ', which ended as ' .. to, CODE.dependency_ended)
+  elseif OPEN[f[1]] then
+    skip(id, 'it is not needed, because ' .. which .. ' ended as ' .. to)
+  end
 end
 
 -- Cancels an open task: immediately, or by asking the agent that runs it to end the attempt.

@@ -1,6 +1,6 @@
 -- Part of the prelude of every transition: the moves of tasks and agents. Each kind of move is defined once.
 
-local cancel, skip, propagate_end
+local cancel, skip, skip_or_cancel, propagate_end
 
 -- How often a task is resumed after a success, with the results of its subtasks or with messages: a program that delegates
 -- again each time must come to an end.
@@ -9,6 +9,10 @@ local RESUMED = 100
 -- Ends that are propagated one after another and not recursively: a chain of dependents may be longer than Lua's stack
 -- is deep, and Redis keeps what a script has written before its stack overflows.
 local ended = {}
+
+-- Tasks that are not needed, and which end made them so. They are skipped when all other ends are propagated: one that another
+-- end cancels is cancelled, in whatever order the two ends come. Skipping a task cancels no other one.
+local skips = {}
 
 local DEADLINE_PASSED = 'its deadline has passed'
 
@@ -102,12 +106,17 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     -- The end of a dead letter was propagated when it failed, and is not propagated again when it is removed.
     if OPEN[from] then ended[#ended + 1] = {id, to} end
     if OPEN[from] and #ended == 1 then
-      local next_one = 1
-      while ended[next_one] do
-        propagate_end(unpack(ended[next_one]))
-        next_one = next_one + 1
+      local next_one, next_skip = 1, 1
+      while ended[next_one] or skips[next_skip] do
+        if ended[next_one] then
+          propagate_end(unpack(ended[next_one]))
+          next_one = next_one + 1
+        else
+          skip_or_cancel(unpack(skips[next_skip]))
+          next_skip = next_skip + 1
+        end
       end
-      ended = {}
+      ended, skips = {}, {}
     end
   end
   if #ended == 0 then judge_plans() end
