@@ -61,7 +61,7 @@ const MAY: &[(&str, &[&str])] = &[
             "ops",
         ],
     ),
-    ("drill", &["model", "os", "config", "mux", "redis_server", "store", "home"]),
+    ("drill", &["model", "admission", "os", "config", "mux", "redis_server", "store", "home"]),
     // It renders the answers of `ops`, and every surface renders with it.
     ("view", &["model", "plan", "ops"]),
     ("console", &["model", "os", "config", "home", "ops", "view"]),
