@@ -218,6 +218,16 @@ impl World {
         let pid = self.agent(agent)["pid"].as_u64();
         pid.unwrap_or_else(|| self.fail(&format!("agent {agent} has no process"))) as u32
     }
+    /// The most memory that an agent's runner has had, in KiB: without the pages of its own program, of which a debug build has
+    /// many.
+    pub fn runner_peak(&self, agent: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.runner_pid(agent))).expect("its status");
+        let of = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.split_whitespace().next().expect("a number").parse().expect("a number")
+        };
+        of("VmHWM:").saturating_sub(of("RssFile:"))
+    }
     /// Simulates a power failure: every process ends at the same moment, without any cleanup.
     pub fn lose_power(&self) {
         // tmux is stopped first, because it continues its stopped children, and killed last, because they would get a

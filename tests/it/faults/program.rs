@@ -70,13 +70,7 @@ fn a_hundred_megabytes_without_a_line_end_cost_no_memory() {
     let task = world.wait_for(&id, "succeeded");
     let result = &task["result"];
     assert_eq!((&result["truncated"], result["text"].as_str().unwrap().len()), (&json!(true), 64 * 1024));
-    let status = fs::read_to_string(format!("/proc/{}/status", world.runner_pid("shell-1"))).unwrap();
-    let of = |name: &str| -> u64 {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.split_whitespace().next().unwrap().parse().unwrap()
-    };
-    // Without the pages of its own program, which a debug build has many of.
-    let kib = of("VmHWM:").saturating_sub(of("RssFile:"));
+    let kib = world.runner_peak("shell-1");
     assert!(kib < 16 * 1024, "the runner had {kib} KiB");
     let last = world.orch(&["logs", "--task", &id, "-n", "1"]).ok();
     assert!(last.len() < 70_000 && last.contains("xxx"), "{}", last.len());

@@ -203,14 +203,6 @@ local function offer_queue(queue)
   end
 end
 
--- An agent has looked at a ready task that lacks a lock: it is parked. If the queue of another lock had offered it, the next
--- task of that queue is offered in its place.
-local function park_ready(id, role, wants, want, entry)
-  local offered = get(id, 'offered')[1]
-  park(id, role, wants, want, entry)
-  if offered and get(id, 'parked')[1] ~= offered then offer_queue(offered) end
-end
-
 -- Looks at what `lock_offers` has, as far as this call may.
 local function offer_further()
   while offers_left > 0 do

@@ -104,7 +104,7 @@ repeat
   if f[1] or f[2] or f[4] then
     local wants = wants_of(unpack(f, 1, 4))
     want, entry = lacked(id, wants)
-    if want then park_ready(id, role, wants, want, entry) end
+    if want then park(id, role, wants, want, entry) end
   end
   plans = plans_of(f[3], f[5])
   expected, full, why, is_reserved = room_in_plans(plans, budgets)
