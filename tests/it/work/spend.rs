@@ -137,7 +137,7 @@ fn a_role_asks_a_person_before_its_tasks_and_after_them() {
     let waits = world.orch_json(&["approvals"]);
     assert_eq!(each(&waits, "kind"), [&json!("approval"), &json!("approval")]);
     let page = world.orch(&["approvals"]).ok();
-    for part in [&format!("orch approve {before}#1"), "run any command", "| echo hello", "It is: result", "cost:"] {
+    for part in [&format!("orch approve {before}#1"), "run any command", "| echo hello", "    | result\n", "cost:"] {
         assert!(page.contains(part), "{part}: {page}");
     }
     world.orch(&["approve", &before]).ok();

@@ -157,7 +157,7 @@ local function end_attempt(id, e)
   local tier, tiers = nil, nil
   if to == 'failed' and OWN_FAULT[cause] then tier, tiers = next_tier(id) end
   if tier then to, why = 'delayed', why .. '; role ' .. tier .. ' goes on with it' end
-  if usage ~= '' and cause == CAUSE.success then end_trial(role, tonumber(last_attempt(id).started_at) or now) end
+  if cause == CAUSE.success then end_trial(role, tonumber(last_attempt(id).started_at) or now) end
   local used, says_more = charge_end(id, role, f[2] or '', cause, code, usage, e.metered or '')
   local ran = math.max(0, now - (tonumber(last_attempt(id).started_at) or now))
   if used then

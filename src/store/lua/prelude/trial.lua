@@ -59,7 +59,8 @@ local function count_in_trial(b)
   redis.call('SET', P .. 'trial:' .. b.account, string.format('%.0f %.0f', began, starts), 'PX', AFTER_A_PAUSE)
 end
 
--- A service has answered an attempt of a role that was started at `started_at`: its account has no limit, and no trial goes on.
+-- An attempt of a role that was started at `started_at` has succeeded, so its service has answered, if it has one: its account has
+-- no limit, and no trial goes on.
 local function end_trial(role, started_at)
   local limit, account = rate_of(role)
   local limited = number(redis.call('HGET', limit, 'until'))
