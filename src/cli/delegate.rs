@@ -38,7 +38,10 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     }
     if !delegated.needs_approval.is_empty() && !session.json {
         let rights = delegated.needs_approval.join(", ");
-        errors::note(&format!("{} is held until a person approves it: its role may {rights}", delegated.id));
+        errors::note(&format!(
+            "{} is held until a person approves it: it needs the right to {rights} (orch approvals)",
+            delegated.id
+        ));
     }
     if delegated.waits_for_reload && !session.json {
         let role = role.as_deref().unwrap_or("its role");

@@ -9,7 +9,7 @@ use super::{
     diagnostics::{Diagnostics, dotted, no_role},
     written::WrittenRole,
 };
-use crate::drivers::DriverKind;
+use crate::{drivers::DriverKind, model::approval::ApprovalRule};
 
 /// Circles that are reported. Further ones are mostly variations; in the worst case there is one per declared delegation.
 const CIRCLES: usize = 10;
@@ -69,6 +69,10 @@ pub(super) fn check_tiers(
             }
             Some(to) if to.driver == DriverKind::Shell && roles.get(name).is_none_or(|own| own.driver != to.driver) => {
                 out.add(at.line, key, format!("is wrong: role {} runs scripts, and would run a text", to.name));
+            }
+            Some(to) if to.approval == ApprovalRule::Before => {
+                let what = format!("is wrong: a person approves each task of role {} (approval = \"before\")", to.name);
+                out.add(at.line, key, what);
             }
             Some(_) => {}
         }

@@ -355,7 +355,8 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Checks a working folder: an absolute path in UTF-8 to an existing folder.
+/// Checks a working folder, and returns where it is: an absolute path in UTF-8 to an existing folder, without links. The task
+/// keeps that path, so that a link that is changed later does not lead it to another place.
 fn folder(path: &Path) -> Result<String> {
     let refused = |why: &str| {
         Error::usage(format!("the working folder {} {why}", path.display()))
@@ -369,7 +370,8 @@ fn folder(path: &Path) -> Result<String> {
         Ok(found) if !found.is_dir() => return Err(refused("is not a folder")),
         Ok(_) => {}
     }
-    path.to_str().map(str::to_owned).ok_or_else(|| refused("has a name that is not UTF-8"))
+    let real = path.canonicalize().map_err(|e| refused(&format!("can't be used: {e}")))?;
+    real.to_str().map(str::to_owned).ok_or_else(|| refused("has a name that is not UTF-8"))
 }
 
 /// A hash of everything that makes two calls the same work. Each part is preceded by its length, so that different lists of

@@ -95,7 +95,7 @@ impl Ops {
             );
         }
         let locks = self.ask(|s| s.locks()).await?;
-        let mut released = Vec::new();
+        let mut meant = Vec::new();
         for word in &what {
             let patterns =
                 if word.starts_with("l-") { Vec::new() } else { self.patterns("unlock", std::slice::from_ref(word))? };
@@ -115,10 +115,14 @@ impl Ops {
                     None => Error::not_found(format!("nothing is locked as {word}")).hint("orch locks"),
                 });
             }
-            for lock in found.iter().filter(ours) {
-                let holder = Holder::Person(lock.id.clone().unwrap_or_default());
-                released.extend(self.ask(|s| s.release_locks(&holder, &patterns, &who)).await?);
-            }
+            let ids = found.iter().filter(ours).map(|lock| lock.id.clone().unwrap_or_default());
+            meant.extend(ids.map(|id| (id, patterns.clone())));
+        }
+        // All of them or none: a word that names nothing releases nothing.
+        let mut released = Vec::new();
+        for (id, patterns) in meant {
+            let holder = Holder::Person(id);
+            released.extend(self.ask(|s| s.release_locks(&holder, &patterns, &who)).await?);
         }
         Ok(Unlocked { patterns: released })
     }

@@ -1,19 +1,15 @@
 //! A plan that an agent drafts: what it is asked, where the plan stands in its answer, and how a person sees it before it
 //! is submitted.
 
-use super::{
-    Plan,
-    graph::{self, Line},
-    rank,
-};
+use super::{Plan, rank};
 use crate::model::text::{count, one_line};
 
-/// Columns of a task's text in an outline.
+/// Columns of what a plan is for, in an outline.
 const COLUMNS: usize = 120;
-/// Columns that edges may take in an outline; without room, each task names what it comes after.
-const EDGES: usize = 12;
-/// Bytes of an outline: it stands in a question.
-const LONGEST: usize = 12 * 1024;
+/// Bytes of an outline: a person reads all of it.
+const LONGEST: usize = 48 * 1024;
+/// Columns of a line: none of a plan's lines is cut.
+const UNCUT: usize = 1 << 20;
 
 /// What an agent is asked so that it drafts a plan. `roles` are the roles that take tasks, each with a word about it.
 #[must_use]
@@ -67,40 +63,59 @@ pub fn document_in(answer: &str) -> &str {
     }
 }
 
-/// A plan for a person: each task below those that it comes after, with its role and the beginning of its text.
-#[must_use]
-pub fn outline(plan: &Plan, default_role: &str) -> String {
-    let order = rank::order(&plan.predecessors());
-    let mut place = vec![0; plan.tasks.len()];
-    order.iter().enumerate().for_each(|(n, at)| place[*at] = n);
-    let predecessors: Vec<Vec<usize>> =
-        order.iter().map(|at| plan.tasks[*at].after.iter().map(|(first, _)| place[*first]).collect()).collect();
-    let lines = graph::lines(&predecessors, &vec!['o'; order.len()], EDGES / 2);
-    let width = lines.iter().flatten().map(|line| line.node.chars().count()).max().unwrap_or(0);
+/// A plan for a person, who approves what stands here and nothing else: each task below those that it comes after, which it
+/// names, with its role and its whole text.
+///
+/// # Errors
+/// What a draft may not have, for the agent that wrote it: a key that the outline does not show, or more text than a person
+/// reads.
+pub fn outline(plan: &Plan, default_role: &str) -> Result<String, String> {
+    if let Some(key) = not_shown(plan) {
+        return Err(format!(
+            "{key} is not for a draft: its tasks have role, text, after, on_failure, writes, reads, priority, timeout, deadline and retries"
+        ));
+    }
     let tasks = count(plan.tasks.len() as u64, "task", "tasks");
     let mut out = format!("{}: {tasks}", plan.name);
     if !plan.text.trim().is_empty() {
         out += &format!(". {}", one_line(&plan.text, COLUMNS));
     }
-    for (n, at) in order.iter().enumerate() {
-        if out.len() > LONGEST {
-            out += &format!("\n(and {} more)", count((order.len() - n) as u64, "task", "tasks"));
-            break;
-        }
-        let task = &plan.tasks[*at];
-        let line: Option<&Line> = lines.as_ref().and_then(|lines| lines.get(n));
-        if let Some(above) = line.and_then(|line| line.above.as_ref()) {
-            out += &format!("\n{above}");
-        }
-        let node = line.map_or("o", |line| &line.node);
+    for at in rank::order(&plan.predecessors()) {
+        let task = &plan.tasks[at];
         let after: Vec<&str> = task.after.iter().map(|(first, _)| plan.tasks[*first].key.as_str()).collect();
-        let after =
-            if after.is_empty() || line.is_some() { String::new() } else { format!(" after {}", after.join(", ")) };
+        let after = if after.is_empty() { String::new() } else { format!(" after {}", after.join(", ")) };
         let role = task.role.as_deref().unwrap_or(default_role);
-        let text = one_line(&task.text(|_| None), COLUMNS);
-        out += &format!("\n{node:width$} {} ({role}){after}: {text}", task.key);
+        out += &format!("\n- {} ({role}){after}:", task.key);
+        let text = task.text(|_| None);
+        // What follows a carriage return would hide what stands before it.
+        let lines: Vec<&str> = text.trim().split(['\n', '\r']).collect();
+        let begin = if lines.len() > 1 { "\n    | " } else { " " };
+        lines.iter().for_each(|line| out += &format!("{begin}{}", one_line(line, UNCUT)));
+        if out.len() > LONGEST {
+            return Err(format!(
+                "its texts are longer than a person reads ({LONGEST} bytes): write shorter ones, or fewer tasks"
+            ));
+        }
     }
-    out
+    Ok(out)
+}
+
+/// The first key of a plan that its outline does not show and that would change what its tasks may do or cost.
+fn not_shown(plan: &Plan) -> Option<String> {
+    let of_task = |task: &super::Task| {
+        let terms = &task.terms;
+        let set = [
+            ("approval", terms.approval.is_some()),
+            ("max_cost_usd", terms.max_cost_usd.is_some()),
+            ("max_tokens", terms.max_tokens.is_some()),
+            ("context", terms.context.is_some()),
+            ("labels", !terms.labels.is_empty()),
+            ("artifacts", !terms.artifacts.is_empty()),
+            ("cwd", terms.cwd.is_some()),
+        ];
+        set.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| format!("tasks.{}.{name}", task.key))
+    };
+    plan.weight.map(|_| "weight".to_owned()).or_else(|| plan.tasks.iter().find_map(of_task))
 }
 
 #[cfg(test)]
@@ -139,11 +154,33 @@ mod tests {
         let two = "name = 'x'\ntext = 'the\ngoal'\n[tasks.b]\ntext = \"\"\"second\n\u{1b}[2J\"\"\"\nafter = 'a'\n[tasks.a]\n\
                    role = 'backend'\ntext = 'first'\n";
         let two = two.replace("'the\ngoal'", "\"the\\ngoal\"").replace('\u{1b}', "\\u001b");
-        let outlined = outline(&plan(&two), "sonnet");
-        assert!(outlined.starts_with("x: 2 tasks. the…\no a (backend): first\no b (sonnet): second"), "{outlined}");
+        let outlined = outline(&plan(&two), "sonnet").unwrap();
+        assert!(
+            outlined.starts_with("x: 2 tasks. the…\n- a (backend): first\n- b (sonnet) after a:\n    | second\n    | "),
+            "{outlined}"
+        );
         assert!(!outlined.contains('\u{1b}'), "{outlined:?}");
+    }
+
+    #[test]
+    fn an_outline_hides_nothing_of_what_is_approved() {
+        let plan = |document: &str| read(document, Place::default(), &[("backend", 1)], &[], None).plan.unwrap();
+        let hidden = format!("name = 'x'\n[tasks.a]\ntext = \"{}; touch bad #\\recho tidy up\"\n", "y".repeat(200));
+        let outlined = outline(&plan(&hidden), "sonnet").unwrap();
+        assert!(outlined.contains("touch bad #\n    | echo tidy up"), "{outlined}");
         let many: String = (0..2_000).map(|n| format!("[tasks.t{n}]\ntext = '{}'\n", "x".repeat(200))).collect();
-        let many = outline(&plan(&format!("name = 'x'\n{many}")), "sonnet");
-        assert!(many.len() < LONGEST + 500 && many.contains(" tasks more)"), "{}", many.len());
+        assert!(
+            outline(&plan(&format!("name = 'x'\n{many}")), "sonnet")
+                .unwrap_err()
+                .contains("longer than a person reads")
+        );
+        for (key, set) in
+            [("approval", "'none'"), ("max_cost_usd", "9999"), ("cwd", "'/tmp'"), ("labels", "{ a = 'b' }")]
+        {
+            let with = format!("name = 'x'\n[tasks.a]\ntext = 'a'\n{key} = {set}\n");
+            let why = outline(&plan(&with), "sonnet").unwrap_err();
+            assert!(why.starts_with(&format!("tasks.a.{key} is not for a draft")), "{why}");
+        }
+        assert!(outline(&plan("name = 'x'\nweight = 100\n[tasks.a]\ntext = 'a'\n"), "sonnet").is_err());
     }
 }

@@ -287,7 +287,7 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         }
         Refusal::NotApproved => {
             let (id, state) = detail.split_once(' ').unwrap_or((detail, ""));
-            let error = Error::failed(format!("no person has approved {id}, and its role has rights that demand it"));
+            let error = Error::failed(format!("no person has approved {id}, and it does not run without that"));
             error.hint(match state {
                 "held" => format!("orch approve {id}#1, or: orch deny {id}#1 WHY"),
                 _ => "delegate it again: a person is asked again".to_owned(),

@@ -103,6 +103,10 @@ fn routes_and_tiers_are_checked() {
             "sessions.toml:2: routing.router must start with the program to run; remove the key to run none",
         ),
         (
+            "[roles.a]\nescalate_to = 'b'\n[roles.b]\napproval = 'before'",
+            "sessions.toml:2: roles.a.escalate_to is wrong: a person approves each task of role b (approval = \"before\")",
+        ),
+        (
             "[roles.a]\nescalate_to = 'shell'",
             "sessions.toml:2: roles.a.escalate_to is wrong: role shell runs scripts, and would run a text",
         ),

@@ -29,9 +29,18 @@ const HOMES: [&str; 2] = ["/home", "/root"];
 const OF_THE_KERNEL: [&str; 4] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"];
 /// Settings of git that a commit needs. Its stored passwords are not among them.
 const OF_GIT: [&str; 4] = [".gitconfig", ".config/git/config", ".config/git/ignore", ".config/git/attributes"];
-/// Files of a project that agent programs take orders from, where they exist.
-const SETTINGS: [&str; 8] =
-    [".aider.conf.yml", ".claude", ".codex", ".gemini", ".mcp.json", ".qwen", "opencode.json", "opencode.jsonc"];
+/// Files of a project that agent programs, and schedules of orch, take orders from, where they exist.
+const SETTINGS: [&str; 9] = [
+    ".aider.conf.yml",
+    ".claude",
+    ".codex",
+    ".gemini",
+    ".mcp.json",
+    ".qwen",
+    "opencode.json",
+    "opencode.jsonc",
+    "plans",
+];
 /// The same of opencode, which does not start if it cannot write its own files there.
 const OF_OPENCODE: &str = ".opencode";
 /// Variables that name certificates.

@@ -159,7 +159,7 @@ impl SpawnWorkers {
 
 /// Why a person has to approve, for the model that delegates.
 fn of_more_rights(rights: &[String]) -> String {
-    format!("its role may {}, which yours may not; tell the user, or use another role", rights.join(", "))
+    format!("it needs the right to {}; tell the user, or use another role", rights.join(", "))
 }
 
 fn priority(text: Option<&str>) -> Result<Option<Priority>> {

@@ -39,7 +39,7 @@ impl Ops {
                 let failed = |(_, task): &&(String, Task)| {
                     matches!(task.state, TaskState::Failed | TaskState::Cancelled | TaskState::Held)
                 };
-                tasks.iter().filter(failed).collect()
+                rank::order(&super::predecessors(&tasks)).into_iter().map(|at| &tasks[at]).filter(failed).collect()
             }
             Rerun::Only(word) => vec![named(id, &tasks, word)?],
             Rerun::Downstream(word) => downstream(&tasks, named(id, &tasks, word)?),

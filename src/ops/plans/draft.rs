@@ -90,7 +90,7 @@ impl Ops {
         let source = PlanSource { document, ..PlanSource::default() };
         let Read { document, reading, .. } = self.read_plan(&source).map_err(|e| e.message)?;
         match reading.plan {
-            Some(plan) => Ok(Draft { outline: draft::outline(&plan, self.default_role()), document: document.text }),
+            Some(plan) => Ok(Draft { outline: draft::outline(&plan, self.default_role())?, document: document.text }),
             None => {
                 let mistakes: Vec<_> = reading.mistakes.iter().map(|one| one.located(&document.text)).collect();
                 let what = count(mistakes.len() as u64, "mistake", "mistakes");

@@ -4,15 +4,17 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::Agent;
-use crate::{model::text::cut, plan, store::attempts::Claimed};
+use crate::{drivers::DriverKind, model::text::cut, plan, store::attempts::Claimed};
 
 /// Bytes of one result that are inserted; the rest is named by its path.
 const SHOWN: usize = 16 * 1024;
 
 /// Returns the task with the results that its text names.
 pub(super) async fn with_results(agent: &Agent, claimed: &Arc<Claimed>) -> Result<Arc<Claimed>, String> {
-    // Only the text of a plan's task names results: anywhere else it is ordinary text.
-    let ids = match claimed.task.plan {
+    // Only the text of a plan's task names results: anywhere else it is ordinary text. A script stays what was approved: a
+    // result in it would run.
+    let is_script = agent.launch.role.driver == DriverKind::Shell;
+    let ids = match claimed.task.plan.as_ref().filter(|_| !is_script) {
         Some(_) => plan::results_in(&claimed.task.description),
         None => Vec::new(),
     };

@@ -126,6 +126,12 @@ pub(in crate::runner) fn begin<'a>(
         let verdict = Verdict::of(cause, EndCode::FolderMissing, missing);
         return Err(Box::new(NotBegun { verdict, leave: None }));
     }
+    // Where a folder on its way became a link since the task was accepted, it leads to what nobody has approved.
+    if claimed.task.cwd.is_some() && cwd.canonicalize().ok().as_ref() != Some(&cwd) {
+        let moved = format!("its working folder {} leads to another place than when it was delegated", cwd.display());
+        let verdict = Verdict::of(Cause::Permanent, EndCode::FolderMissing, moved);
+        return Err(Box::new(NotBegun { verdict, leave: None }));
+    }
     if let Some(why) = lacks_key(agent) {
         return Err(Box::new(NotBegun {
             verdict: Verdict::of(Cause::NeedsPerson, EndCode::LoginNeeded, why),

@@ -26,12 +26,15 @@ fn a_draft_is_corrected_sent_back_approved_and_submitted() {
     let world = World::started(ROLE);
     planner(&world);
     let drafted = world.orch(&["plan", "--from", "Build it", "--role", "planner", "--wait"]).ok();
-    let expected = "drafted: 2 tasks\no a (shell): echo one > one\no b (shell): echo two > two\n";
+    let expected = "drafted: 2 tasks\n- a (shell): echo one > one\n- b (shell) after a: echo two > two\n";
     assert!(drafted.starts_with(expected), "{drafted}");
     assert_eq!(world.lines("project/attempts").len(), 2, "its mistakes went back to it");
     let task = text(&world.orch_json(&["tasks", "--state", "held"])[0]["id"]);
     let asked = world.orch(&["questions"]).ok();
-    assert!(asked.contains("Is this plan to be submitted?") && asked.contains("b (shell): echo two"), "{asked}");
+    assert!(
+        asked.contains("Is this plan to be submitted?") && asked.contains("b (shell) after a: echo two"),
+        "{asked}"
+    );
     assert_eq!(world.orch_json(&["plan", "list"]), serde_json::json!([]), "nothing runs before it is approved");
 
     world.orch(&["deny", &task, "a third one"]).ok();

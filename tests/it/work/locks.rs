@@ -1,6 +1,6 @@
 //! Locks from end to end: declared by tasks, taken by people and by programs.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{delegated, text};
 use crate::common::{World, append, gate};
@@ -54,7 +54,7 @@ fn a_persons_lock_keeps_tasks_from_starting_until_it_is_released() {
     );
     let kept = || world.status()["attention"].as_array().cloned().unwrap_or_default();
     world.wait_until("status says which lock keeps it", || {
-        let of_lock = |one: &serde_json::Value| {
+        let of_lock = |one: &Value| {
             let what = one["what"].as_str().unwrap_or_default();
             one["kind"] == "lock" && one["do"] == json!(command) && what.contains("(the migration): 1 ready task waits")
         };
@@ -114,6 +114,12 @@ fn what_is_no_pattern_is_refused_before_anything_is_accepted() {
     assert!(world.orch(&["lock"]).ended(2).stderr.contains("PATTERN"));
     assert!(world.orch(&["unlock"]).ended(2).stderr.contains("nothing is named"));
     assert!(world.orch(&["unlock", "l-nowhere"]).ended(2).stderr.contains("nothing is locked"));
+    world.orch(&["lock", "u1"]).ok();
+    world.orch(&["lock", "u2"]).ok();
+    let before = world.orch_json(&["locks"]);
+    world.orch(&["unlock", "u1", "nope", "u2"]).ended(2);
+    assert_eq!(patterns(&world.orch_json(&["locks"])), patterns(&before), "all of them or none");
+    world.orch(&["unlock", "u1", "u2"]).ok();
     assert_eq!(world.orch_json(&["tasks"]).as_array().map_or(0, Vec::len), 0);
 }
 
@@ -156,4 +162,9 @@ fn a_lock_for_no_time_is_refused() {
     let refused = world.orch(&["lock", "src", "--ttl", "-5s"]).ended(2);
     assert!(refused.stderr.contains("'-5s'"), "{refused:#?}");
     assert_eq!(world.orch(&["locks"]).ok(), "nothing is locked\n");
+}
+
+/// The patterns that are locked.
+fn patterns(locks: &Value) -> Vec<String> {
+    locks["locks"].as_array().expect("a list").iter().map(|lock| text(&lock["pattern"])).collect()
 }

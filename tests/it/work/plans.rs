@@ -84,11 +84,19 @@ fn a_plan_that_failed_is_retried_and_one_that_runs_cancelled_by_its_id() {
     let unknown = world.orch(&["plan", "retry", &id, "--only", "d"]).ended(2);
     assert!(unknown.stderr.contains(&format!("plan {id} has no task d")), "{unknown:#?}");
 
-    let gated = format!("name = 'y'\n[tasks.a]\ntext = \"\"\"{}\"\"\"\n", gate(&world.file("never")));
+    let gated = format!(
+        "name = 'y'\n[tasks.z]\ntext = \"\"\"{}\"\"\"\n[tasks.a]\nafter = 'z'\ntext = 'true'\n",
+        gate(&world.file("go"))
+    );
     let id = submitted(&world, &gated);
     world.orch(&["cancel", &id]).ok();
     assert!(world.orch(&["wait", &id]).ended(1).stdout.contains("cancelled"));
-    assert_eq!(states(&world, &id), [("a".to_owned(), "cancelled".to_owned())]);
+    let cancelled = ["z", "a"].map(|key| (key.to_owned(), "cancelled".to_owned()));
+    assert_eq!(states(&world, &id), cancelled);
+    world.touch("go");
+    let retried = world.orch_json(&["plan", "retry", &id]);
+    assert_eq!(retried["tasks"], json!(["z", "a"]), "each after what it comes after, whatever they are called");
+    world.orch(&["wait", &id]).ok();
 }
 
 #[test]

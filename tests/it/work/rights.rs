@@ -123,3 +123,36 @@ fn a_subtask_that_leaves_its_callers_folder_waits_for_a_person() {
     assert_eq!(inside["questions"], json!([]), "{inside:#}");
     world.stop_and_check_nothing_left();
 }
+
+/// A link on the way to a working folder must not lead a task elsewhere after it was accepted.
+#[test]
+fn a_task_works_in_the_folder_that_was_named_or_not_at_all() {
+    let world = World::started("[roles.shell]\nmax = 1\n[roles.shell.retry]\nretries = 0");
+    let (real, other, link) = (world.project.join("real"), world.file("other"), world.project.join("link"));
+    for folder in [&real, &other] {
+        std::fs::create_dir(folder).expect("a folder");
+    }
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    world.orch(&["pause"]).ok();
+    let delegated = |folder: &std::path::Path| {
+        let folder = folder.to_str().expect("UTF-8");
+        super::text(&world.orch_json(&["delegate", "--role", "shell", "--cwd", folder, "touch here"])["id"])
+    };
+    let (by_link, by_folder) = (delegated(&link), delegated(&real));
+    std::fs::remove_file(&link).expect("the link");
+    std::os::unix::fs::symlink(&other, &link).expect("another link");
+    world.orch(&["resume"]).ok();
+    world.wait_for(&by_link, "succeeded");
+    world.wait_for(&by_folder, "succeeded");
+    assert!(real.join("here").exists() && !other.join("here").exists());
+
+    world.orch(&["pause"]).ok();
+    let swapped = delegated(&real);
+    std::fs::remove_dir_all(&real).expect("the folder");
+    std::os::unix::fs::symlink(&other, &real).expect("a link in its place");
+    world.orch(&["resume"]).ok();
+    let task = world.wait_for(&swapped, "failed");
+    assert!(super::text(&task["reason"]).contains("leads to another place"), "{task:#}");
+    assert!(!other.join("here").exists());
+    world.stop_and_check_nothing_left();
+}
