@@ -121,6 +121,9 @@
 //! A task that waits for a person keeps its slot, because its program still runs, with its memory and its unfinished
 //! files. A task that waits for its own subtasks gives up its slot, because they could not start otherwise.
 //!
+//! A task for the role `auto` is routed before it is accepted: [`routing`] chooses among the roles to which its caller may
+//! delegate, by their routes, tags and records. From then on the role is an ordinary one, but a failure may hand the task on.
+//!
 //! ## Locks
 //!
 //! A task may declare which paths it writes and reads ([`model::pattern`]). `task/claim.lua` takes all of its locks or none in

@@ -63,12 +63,12 @@ pub fn document_in(answer: &str) -> &str {
     }
 }
 
-/// A plan for a person, who approves what stands here and nothing else: each task below those that it comes after, which it
+/// A plan for a person who approves it: each task below those that it comes after, which it
 /// names, with its role and its whole text.
 ///
 /// # Errors
-/// What a draft may not have, for the agent that wrote it: a key that the outline does not show, or more text than a person
-/// reads.
+/// What a draft may not have, for the agent that wrote it: a key that changes what its tasks may do or cost, which the outline
+/// does not show, or more text than a person reads.
 pub fn outline(plan: &Plan, default_role: &str) -> Result<String, String> {
     if let Some(key) = not_shown(plan) {
         return Err(format!(
